@@ -1,0 +1,574 @@
+"""The training loop: one function for every method.
+
+`fit` asks a method for ``loss(batch, step)`` and a stream for ``batches(step)``. Because a batch is a pure function of the
+step, a checkpoint needs only the number of the next step, the weights, the optimiser and the states of the random
+generators, and a run that was cut off ends with exactly the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import math
+import os
+import random
+import signal
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avlib.errors import CheckpointError, NonFiniteLoss, unknown
+from avlib.types import Batch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Hook = Callable[[nn.Module, Batch, int], None]
+SCHEDULES = ("onecycle", "constant")
+CHECKPOINT = "checkpoint.pt"
+
+_log = logging.getLogger(__name__)
+_MAY_DIFFER = ("log_every", "checkpoint_every", "out", "device", "progress", "compile")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        steps: how many batches; 0 leaves the method untrained.
+        lr: the highest learning rate.
+        weight_decay: of matrices and kernels; vectors (biases, gains of norms, temperatures) never decay.
+        warmup: fraction of the steps during which the rate rises.
+        schedule: ``"onecycle"`` (a cosine up from ``lr / 25``, a cosine down to nothing) or ``"constant"``.
+        clip: largest norm of the gradient; 0 never clips.
+        amp: bfloat16 autocast, on CUDA only.
+        channels_last: keep the kernels of 2-D convolutions with their channels innermost.
+        compile: compile the loss with ``torch.compile``.
+        log_every: steps between two entries of the log.
+        checkpoint_every: steps between two checkpoints; 0 writes one at the end only.
+        seed: of PyTorch's generators.
+        out: folder of the log and the checkpoint. A checkpoint found there is continued from.
+        device: ``"auto"`` (a GPU where there is one) or a device.
+        progress: show a progress bar.
+    """
+
+    steps: int = 400
+    lr: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.3
+    schedule: str = "onecycle"
+    clip: float = 5.0
+    amp: bool = True
+    channels_last: bool = True
+    compile: bool = False
+    log_every: int = 20
+    checkpoint_every: int = 0
+    seed: int = 0
+    out: Path | None = None
+    device: str = "auto"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
+        if self.steps < 0 or self.log_every < 1 or self.checkpoint_every < 0:
+            raise ValueError(
+                f"steps={self.steps} and checkpoint_every={self.checkpoint_every} must not be negative, "
+                f"log_every={self.log_every} must be at least 1"
+            )
+        if not self.lr > 0 or not 0 <= self.warmup < 1 or self.clip < 0:
+            raise ValueError(
+                f"lr={self.lr} must be above 0, warmup={self.warmup} within 0…1, clip={self.clip} not negative"
+            )
+
+
+@dataclass
+class History:
+    """What a training run logged.
+
+    Attributes:
+        steps: how many steps were done at each entry.
+        logs: the mean of each logged number since the entry before, and ``lr``; NaN where a number was not reported.
+        seconds: how long training took, interruptions left out.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    logs: dict[str, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Append one entry."""
+        for name in values:
+            self.logs.setdefault(name, [math.nan] * len(self.steps))
+        self.steps.append(step)
+        for name, column in self.logs.items():
+            column.append(values.get(name, math.nan))
+
+    def table(self) -> pd.DataFrame:
+        """The log as a table: one row an entry, indexed by step."""
+        import pandas as pd
+
+        return pd.DataFrame(self.logs, index=pd.Index(self.steps, name="step"))
+
+
+def rate(step: int, config: TrainConfig) -> float:
+    """Learning rate of step ``step``: Smith's one-cycle policy with cosine flanks (arXiv:1708.07120), or a constant."""
+    if config.schedule == "constant":
+        return config.lr
+    low, end = config.lr / 25, config.lr / 25e4
+    rise = config.warmup * config.steps - 1
+    if step <= rise:
+        return _cosine(low, config.lr, step / rise if rise > 0 else 1.0)
+    rise = max(rise, 0.0)
+    fall = config.steps - 1 - rise
+    return _cosine(config.lr, end, (step - rise) / fall if fall > 0 else 1.0)
+
+
+def _cosine(begin: float, end: float, part: float) -> float:
+    return end + (begin - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+def parameter_groups(method: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices and kernels decay, vectors and scalars do not.
+
+    Raises:
+        ValueError: the method has nothing to train.
+    """
+    trainable = [p for p in method.parameters() if p.requires_grad]
+    if not trainable:
+        raise ValueError(f"{type(method).__name__} has no parameter to train: each has requires_grad=False")
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def fit(
+    method: nn.Module, batches: Callable[[int], Batch], config: TrainConfig | None = None, hooks: Sequence[Hook] = ()
+) -> History:
+    """Train ``method`` in place.
+
+    Args:
+        method: has ``loss(batch, step) -> dict``: ``"loss"`` is minimised, every other number is logged.
+        batches: step → batch, a pure function of the step (e.g. `avlib.world.Stream`).
+        config: how; the defaults where left out.
+        hooks: called as ``hook(method, batch, step)`` before the loss of each step. A hook that remembers something has
+            ``state_dict()`` and ``load_state_dict(state)`` of tensors and plain values, so that a run can be continued.
+
+    Returns:
+        History: the log. The same lines stand in ``config.out / "log.jsonl"``.
+
+    Raises:
+        ValueError: an empty batch, a loss dictionary without ``"loss"``, nothing to train.
+        NonFiniteLoss: the loss became NaN or infinite; names the step and the clips, the weights are those before it.
+        CheckpointError: the checkpoint in ``config.out`` is damaged or belongs to another run.
+        OSError: no space for a checkpoint; the one before stays whole.
+        KeyboardInterrupt: Ctrl-C ends the step, writes a checkpoint and says how to go on.
+
+    Examples:
+        >>> history = fit(method, Stream(world, 64), TrainConfig(steps=400))
+        >>> history.logs["loss"][-1]
+    """
+    run = _Run(method, config or TrainConfig(), hooks)
+    run.resume()
+    if run.step == run.config.steps:
+        return run.history
+    with run.bar() as bar, _deferred_interrupt() as interrupted:
+        while run.step < run.config.steps:
+            run.advance(batches)
+            run.bookkeep(bar)
+            if interrupted:
+                raise KeyboardInterrupt(run.farewell())
+    run.finish()
+    return run.history
+
+
+class _Run:
+    """The state of one call of `fit`."""
+
+    def __init__(self, method: nn.Module, config: TrainConfig, hooks: Sequence[Hook]):
+        self.config, self.hooks, self.method = config, hooks, method
+        parallel = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        self.device, self.main = _device(config.device), True
+        if parallel:
+            from avlib import distributed
+
+            self.device = torch.device(distributed.setup(config.device))
+            self.main = distributed.is_main()
+        method.to(self.device)
+        if config.channels_last:
+            _channels_last(method)
+        torch.manual_seed(config.seed)
+        groups = parameter_groups(method, config.weight_decay)
+        self.parameters = [p for group in groups for p in group["params"]]
+        fused = self.device.type in ("cpu", "cuda") and all(p.is_floating_point() for p in self.parameters)
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+        self.loss: Callable[[Batch, int], dict[str, Any]] = method.loss  # type: ignore[assignment]
+        if parallel:
+            self.loss = distributed.wrap(method)
+        if config.compile:
+            self.loss = torch.compile(self.loss)
+        self.step, self.history, self.window = 0, History(), _Window()
+        self.before, self.started = 0.0, time.monotonic()
+
+    def advance(self, batches: Callable[[int], Batch]) -> None:
+        """One step: batch, hooks, loss, gradient, update."""
+        batch = batches(self.step)
+        if len(batch) == 0:
+            raise ValueError(f"the batch of step {self.step} is empty")
+        batch = batch.to(self.device)
+        for hook in self.hooks:
+            hook(self.method, batch, self.step)
+        if not self.method.training:
+            self.method.train()
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.config.amp and self.device.type == "cuda"):
+            values = self.loss(batch, self.step)
+        if not isinstance(values, dict) or "loss" not in values:
+            found = sorted(values) if isinstance(values, dict) else type(values).__name__
+            raise ValueError(
+                f"{type(self.method).__name__}.loss must return a dict with the key 'loss'; it has: {found}"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        values["loss"].backward()
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self._check(values["loss"], batch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.step, self.config)
+        self.optimiser.step()
+        self.window.add(values)
+        self.step += 1
+
+    def _check(self, loss: Tensor, batch: Batch) -> None:
+        # Read after the backward pass was queued, so that a GPU never idles while this waits for it.
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            index = batch.index_B.tolist()
+            raise NonFiniteLoss(
+                f"the loss is {value} at step {self.step}; the clips of this batch: {index}", self.step, index
+            )
+
+    def bookkeep(self, bar: Any) -> None:
+        """Log, show and save what is due after a step."""
+        config = self.config
+        last = self.step == config.steps
+        if self.step == 1 or last or self.step % config.log_every == 0:
+            self.history.seconds = self.before + time.monotonic() - self.started
+            values = self.window.mean() | {"lr": rate(self.step - 1, config)}
+            self.history.add(self.step, values)
+            self._write_log({"step": self.step, "seconds": round(self.history.seconds, 3)} | values)
+            bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
+        bar.update(1)
+        if config.checkpoint_every and self.step % config.checkpoint_every == 0 and not last:
+            self.save()
+
+    def finish(self) -> None:
+        """Keep the end of the run."""
+        self.history.seconds = self.before + time.monotonic() - self.started
+        if self.config.out:
+            self.save()
+
+    def farewell(self) -> str:
+        """Save before leaving early, and say how to go on."""
+        if not self.config.out:
+            return f"training was interrupted after step {self.step}; nothing was kept, because no `out` was given"
+        self.save()
+        path = self.config.out / CHECKPOINT
+        return f"training was interrupted after step {self.step}; the same call continues from {path}"
+
+    def bar(self) -> Any:
+        """A progress bar, or nothing that takes the same calls."""
+        if not (self.config.progress and self.main):
+            return _NoBar()
+        from tqdm.auto import tqdm
+
+        return tqdm(total=self.config.steps, initial=self.step, desc=type(self.method).__name__, unit="step")
+
+    def _write_log(self, entry: dict[str, Any]) -> None:
+        if self.config.out and self.main:
+            self.config.out.mkdir(parents=True, exist_ok=True)
+            with open(self.config.out / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint, all of it or none."""
+        if not (self.config.out and self.main):
+            return
+        self.history.seconds = self.before + time.monotonic() - self.started
+        state = {
+            "step": self.step,
+            "config": _identity(self.config),
+            "method": self.method.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": _random_state(self.device),
+            "hooks": [_hook_state(hook) for hook in self.hooks],
+            "history": asdict(self.history),
+            "window": self.window.state_dict(),
+        }
+        save_checkpoint(state, self.config.out / CHECKPOINT, self.step)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint in ``out``, where there is one."""
+        path = self.config.out / CHECKPOINT if self.config.out else None
+        if path is None or not path.exists():
+            if self.config.out and self.main:
+                self._cut_log()
+            return
+        state = load_checkpoint(path, self.device)
+        self._compare(state, path)
+        try:
+            self.method.load_state_dict(state["method"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{path} holds the weights of another {type(self.method).__name__}: {error}"
+            ) from error
+        for hook, saved in zip(self.hooks, state["hooks"], strict=True):
+            if saved is not None:
+                hook.load_state_dict(saved)  # type: ignore[attr-defined]
+        _set_random_state(state["random"], self.device)
+        self.step, self.history = state["step"], History(**state["history"])
+        self.window.load_state_dict(state["window"])
+        self.before = self.history.seconds
+        self._cut_log()
+        _log.info("continuing from %s after step %d", path, self.step)
+
+    def _compare(self, state: dict[str, Any], path: Path) -> None:
+        old, now = state["config"], _identity(self.config)
+        differs = [f"{k} was {old.get(k)!r}, is {now[k]!r}" for k in now if old.get(k) != now[k]]
+        if len(state["hooks"]) != len(self.hooks):
+            differs.append(f"hooks were {len(state['hooks'])}, are {len(self.hooks)}")
+        if differs:
+            raise CheckpointError(
+                f"{path} belongs to another run ({'; '.join(differs)}): give another `out`, or delete it to begin again"
+            )
+
+    def _cut_log(self) -> None:
+        """Drop what was logged after the checkpoint: those steps are done again."""
+        path = self.config.out / "log.jsonl" if self.config.out else None
+        if path is None or not self.main or not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
+                if json.loads(line)["step"] <= self.step:
+                    kept.append(line + "\n")
+        _replace(path, "".join(kept).encode())
+
+
+class _Window:
+    """Sums of the reported numbers since the last entry of the log, kept on the device so that nothing waits."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, Tensor] = {}
+        self.count: dict[str, int] = {}
+
+    def add(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            number = value.detach().float() if isinstance(value, Tensor) else torch.tensor(float(value))
+            if number.numel() != 1:
+                raise ValueError(
+                    f"{name!r} cannot be logged: a single number was expected, its shape is {tuple(number.shape)}"
+                )
+            old = self.total.get(name)
+            self.total[name] = number if old is None else old + number
+            self.count[name] = self.count.get(name, 0) + 1
+
+    def mean(self) -> dict[str, float]:
+        """The means, and a fresh start."""
+        means = {name: float(total) / self.count[name] for name, total in self.total.items()}
+        self.total, self.count = {}, {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total": dict(self.total), "count": dict(self.count)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.total, self.count = dict(state["total"]), dict(state["count"])
+
+
+class _NoBar:
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, steps: int) -> None:
+        pass
+
+    def set_postfix(self, **values: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[list[bool]]:
+    """Collect a first Ctrl-C so that the step under way can end; a second one stops at once.
+
+    Half a step cannot be continued from: its batch statistics and random numbers are spent already.
+    """
+    seen: list[bool] = []
+    # An embedding application may have a handler that is not Python's (None); it keeps it.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield seen
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt("interrupted twice: this step was not kept")
+        seen.append(True)
+
+    old = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _channels_last(method: nn.Module) -> None:
+    # Module.to(memory_format=…) refuses the 5-d kernels of video networks, so only the 4-d ones are turned.
+    for parameter in method.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def _identity(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide the weights."""
+    return {name: value for name, value in asdict(config).items() if name not in _MAY_DIFFER}
+
+
+def _hook_state(hook: Any) -> Any:
+    if not hasattr(hook, "state_dict"):
+        return None
+    state = hook.state_dict()
+    _plain(state, f"the state of hook {type(hook).__name__}")
+    return state
+
+
+def _plain(value: Any, where: str) -> None:
+    """Refuse what could not be read back without running code from the file."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            _plain(item, f"{where}[{i}]")
+    elif not (value is None or isinstance(value, Tensor | int | float | str | bool)):
+        raise TypeError(
+            f"{where} is a {type(value).__name__}: only tensors, numbers, text, lists and dicts can be kept"
+        )
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    version, words, spare = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+        "python": [version, list(words), spare],
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, words, spare = state["python"]
+    random.setstate((version, tuple(words), spare))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: to a neighbour, to the disk, then over the old one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(state: dict[str, Any], path: Path, step: int) -> None:
+    """Write ``state`` (tensors and plain values) to ``path``; what stood there stays until the new one is whole.
+
+    Raises:
+        OSError: it could not be written (no space, no right); names the file and the step.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, buffer.getvalue())
+    except OSError as error:
+        kept = "the checkpoint before is untouched" if path.exists() else "there is none before it"
+        message = f"the checkpoint of step {step} could not be written ({error.strerror}; {kept})"
+        raise OSError(error.errno, message, str(path)) from error
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as data: no code in it is run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CheckpointError: it is cut short, damaged or no checkpoint of `fit`.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+        state = torch.load(path, map_location=device, weights_only=True)
+        missing = [key for key in ("step", "config", "method", "optimiser", "random", "hooks") if key not in state]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive raises almost anything
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of avlib ({error}): delete it to begin again"
+        ) from error
+    return state
+
+
+def load_weights(method: nn.Module, path: Path | str) -> nn.Module:
+    """Fill ``method`` with the weights of a checkpoint (a file, or the folder that `fit` wrote it to).
+
+    Raises:
+        FileNotFoundError, CheckpointError: see `load_checkpoint`; also where the weights are another method's.
+    """
+    path = Path(path)
+    path = path / CHECKPOINT if path.is_dir() else path
+    state = load_checkpoint(path)
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not hold the weights of this {type(method).__name__}: {error}") from error
+    return method
