@@ -99,14 +99,8 @@ def value(
     Raises ValueError for an unknown system, listing the systems, and where none or several rows fit, listing them.
     """
     frame = table(name, include_memory)
-    asked = {
-        "variant": variant,
-        "training_data": training_data,
-        "benchmark": benchmark,
-        "metric": metric,
-        "source": source,
-    }
-    asked = {column: text for column, text in asked.items() if text is not None}
+    filters = zip(KEY[1:], (variant, training_data, benchmark, metric, source), strict=True)
+    asked = {column: text for column, text in filters if text is not None}
     mine = frame[frame["system"].str.casefold() == system.casefold()]
     if mine.empty:
         raise unknown(f"system in {name}", system, sorted(set(frame["system"])))
