@@ -6,7 +6,6 @@ Every function returns a scalar unless it says otherwise. Randomness enters thro
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -83,8 +82,8 @@ def correspondence(logit: Tensor, label_B: Tensor | None = None) -> Tensor:
     * ``logit`` of shape (B,) with ``label_B`` (1 true pair, 0 false pair; any float or bool type): the mean over the
       pairs given, as in the paper, where half of them are true. A two-way softmax is the same with the difference of
       its two logits.
-    * ``logit_BB`` without labels: row i is picture i, column j is sound j. The B true pairs (diagonal) together weigh as
-      much as the B·(B-1) false ones, so that the loss stays balanced however large the batch.
+    * ``logit_BB`` without labels: row i is picture i, column j is sound j. The B true pairs (diagonal) together weigh
+      as much as the B·(B-1) false ones, so that the loss stays balanced however large the batch.
 
     Raises:
         ValueError: an empty batch, labels of another shape, a matrix that is not square or holds one clip.
