@@ -1,0 +1,329 @@
+"""The benchmarks' own annotation files: which videos, and where in a frame the sounding things are.
+
+======================  ===========================================================  ==============================
+loader                  file                                                         published with
+======================  ===========================================================  ==============================
+``vggss``               ``vggss.json``                                               Chen et al., CVPR 2021
+``music``               ``solotest.json``, ``duettest.json``                         Hu et al., NeurIPS 2020 (DSOL)
+``audioset``            ``audioset_box.json``                                        the same
+``flickr``              a folder of ``<id>.xml``, several annotators a picture       Senocak et al., CVPR 2018
+``music_videos``        ``MUSIC_solo_videos.json``, ``MUSIC_duet_videos.json``,      Zhao et al., ECCV 2018, 2019
+                        ``MUSIC21_solo_videos.json``
+======================  ===========================================================  ==============================
+
+Boxes leave every loader as ``x1 y1 x2 y2``, fractions of width and height, clipped to 0…1; boxes without area are
+dropped and listed in ``Annotations.dropped``. A frame that is left without a box stays, because the file names it.
+A row that cannot be read is an error that names the file and the row; with ``strict=False`` it is listed in
+``Annotations.skipped`` instead, and all the good rows are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import torch
+from torch import Tensor
+
+MUSIC_CATEGORIES = {
+    1: "cello",
+    3: "acoustic_guitar",
+    8: "saxophone",
+    10: "trumpet",
+    11: "violin",
+    12: "flute",
+    13: "accordion",
+}
+"""Detector classes of ``solotest.json`` and ``duettest.json`` (DSOL's ``eval_duet.py``)."""
+
+FLICKR_GRID = 256
+"""The XML boxes of Flickr-SoundNet lie on a grid of this many cells a side."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One annotated frame.
+
+    Attributes:
+        key: the file's own name for it.
+        boxes: ``x1 y1 x2 y2``, fractions of width and height; empty where nothing was annotated.
+        categories: the class of each box, a key of ``Annotations.classes``; -1 where the file names none.
+        size: height and width (px) of the picture that was annotated, or None where the file does not say.
+    """
+
+    key: str
+    boxes: tuple[Box, ...]
+    categories: tuple[int, ...]
+    size: tuple[int, int] | None = None
+
+    def to_masks(self, size: int = 224) -> Tensor:
+        """bool ``mask_NHW``, one of ``size`` × ``size`` px a box: corners cut to whole pixels, far edge excluded."""
+        mask_NHW = torch.zeros(len(self.boxes), size, size, dtype=torch.bool)
+        for mask_HW, box in zip(mask_NHW, self.boxes, strict=True):
+            x1, y1, x2, y2 = (int(edge * size) for edge in box)
+            mask_HW[y1:y2, x1:x2] = True
+        return mask_NHW
+
+    def union(self, size: int = 224) -> Tensor:
+        """bool ``mask_HW``: the pixels of any box."""
+        return self.to_masks(size).any(0)
+
+    def class_masks(self, size: int = 224) -> dict[int, Tensor]:
+        """bool ``mask_HW`` of each class that is annotated: the union of its boxes."""
+        mask_NHW = self.to_masks(size)
+        category_N = torch.tensor(self.categories, dtype=torch.int64)
+        return {category: mask_NHW[category_N == category].any(0) for category in sorted(set(self.categories))}
+
+    def consensus(self, size: int = 224, votes: int = 2) -> Tensor:
+        """float ``weight_HW`` = min(number of boxes over the pixel / ``votes``, 1): annotators' agreement.
+
+        Source: Senocak et al., CVPR 2018, with the two votes of the public evaluation code.
+        """
+        return (self.to_masks(size).sum(0) / votes).clamp(max=1.0)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The frames of one file.
+
+    Attributes:
+        name: the file's name.
+        frames: in the file's order.
+        classes: what each category number means; empty where the file only numbers them.
+        dropped: one line a box without area.
+        skipped: one line a row that could not be read (only with ``strict=False``).
+    """
+
+    name: str
+    frames: tuple[Frame, ...]
+    classes: Mapping[int, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def annotated(self) -> tuple[Frame, ...]:
+        """The frames with at least one box: those that a score can be computed on."""
+        return tuple(frame for frame in self.frames if frame.boxes)
+
+    @property
+    def box_count(self) -> int:
+        """How many boxes were kept."""
+        return sum(len(frame.boxes) for frame in self.frames)
+
+    def report(self) -> str:
+        """One line: what was read and what was not."""
+        empty = len(self.frames) - len(self.annotated)
+        return (
+            f"{self.name}: {len(self.frames)} frames, {self.box_count} boxes; {empty} frames without a box, "
+            f"{len(self.dropped)} boxes without area dropped, {len(self.skipped)} unreadable rows skipped"
+        )
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of a list: its id and the instruments played in it (two for a duet)."""
+
+    id: str
+    instruments: tuple[str, ...]
+
+
+def vggss(path: Path | str, strict: bool = True) -> Annotations:
+    """VGG-SS: one frame a clip (5 s into it), key ``<video>_<start>``, classes numbered in alphabetical order.
+
+    Raises FileNotFoundError; ValueError for a file that is not JSON or, if ``strict``, has unreadable rows.
+    """
+    rows = _expect(_json(path), list, path, "a list of clips")
+    names = sorted({row["class"] for row in rows if isinstance(row, dict) and isinstance(row.get("class"), str)})
+    number = {name: i for i, name in enumerate(names)}
+
+    def read(row: Any) -> _Row:
+        category = number[_get(row, "class", str)]
+        boxes = [_numbers(box) for box in _get(row, "bbox", list)]
+        return _Row(_get(row, "file", str), boxes, [category] * len(boxes))
+
+    keyed = ((str(row.get("file", i)) if isinstance(row, dict) else str(i), row) for i, row in enumerate(rows))
+    return _collect(path, keyed, read, dict(enumerate(names)), strict)
+
+
+def music(path: Path | str, strict: bool = True) -> Annotations:
+    """DSOL's boxes for MUSIC frames (sounding instruments only), key ``<video>_0_1000/frame_<second>/<number>.jpg``.
+
+    The file spells width ``wdith``; both spellings are read. Many frames have no box.
+    Raises FileNotFoundError; ValueError for a file that is not JSON or, if ``strict``, has unreadable rows.
+    """
+
+    def read(item: tuple[str, Any]) -> _Row:
+        key, row = item
+        boxes = _get(row, "bbox", list)
+        width = _get(row, "width" if "width" in row else "wdith", int)
+        categories = [_get(box, "category_id", int) for box in boxes]
+        corners = [_corners(_get(box, "normbox", list)) for box in boxes]
+        return _Row(key, corners, categories, (_get(row, "height", int), width))
+
+    return _collect_keyed(path, read, MUSIC_CATEGORIES, strict)
+
+
+def audioset(path: Path | str, strict: bool = True) -> Annotations:
+    """DSOL's boxes for AudioSet frames, key ``<video>/<second>``; its thirteen classes are numbers without names.
+
+    Raises FileNotFoundError; ValueError for a file that is not JSON or, if ``strict``, has unreadable rows.
+    """
+
+    def read(item: tuple[str, Any]) -> _Row:
+        key, row = item
+        boxes = _get(row, "bbox", list)
+        corners = [_corners(_get(box, "normbox", list)) for box in boxes]
+        return _Row(key, corners, [_get(box, "category", int) for box in boxes])
+
+    return _collect_keyed(path, read, {}, strict)
+
+
+def flickr(folder: Path | str, strict: bool = True) -> Annotations:
+    """Flickr-SoundNet: one XML file a picture, one ``bbox`` an annotator, corners on a grid of 256 cells.
+
+    Read a box's ``xmin ymin xmax ymax`` where its children are so named, else its last four children in order.
+    Raises FileNotFoundError for a folder without XML files; if ``strict``, ValueError for an unreadable file.
+    """
+    files = sorted(Path(folder).glob("*.xml"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: no .xml annotations there")
+
+    def read(file: Path) -> _Row:
+        boxes = [_xml_box(box) for box in ElementTree.parse(file).getroot().iter("bbox")]
+        return _Row(file.stem, boxes, [-1] * len(boxes))
+
+    return _collect(folder, ((file.name, file) for file in files), read, {}, strict)
+
+
+def music_videos(path: Path | str) -> tuple[Video, ...]:
+    """A MUSIC list: every video id with its instruments; a duet's key ``"flute violin"`` gives two.
+
+    Raises FileNotFoundError; ValueError, which names the file and the key, for anything but lists of ids.
+    """
+    groups = _expect(_json(path), dict, path, "an object").get("videos")
+    if not isinstance(groups, dict):
+        raise ValueError(f"{path}: no object under the key 'videos'")
+    found = []
+    for key, ids in groups.items():
+        if not isinstance(ids, list) or not all(isinstance(id_, str) and id_ for id_ in ids):
+            raise ValueError(f"{path}: {key!r} is not a list of video ids")
+        found += [Video(id_, tuple(key.split())) for id_ in ids]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Row:
+    key: str
+    boxes: list[Box]
+    categories: list[int]
+    size: tuple[int, int] | None = None
+
+
+def _collect_keyed(
+    path: Path | str, read: Callable[[tuple[str, Any]], _Row], classes: Mapping[int, str], strict: bool
+) -> Annotations:
+    rows = _expect(_json(path), dict, path, "an object of frames")
+    return _collect(path, ((key, (key, row)) for key, row in rows.items()), read, classes, strict)
+
+
+def _collect(
+    path: Path | str,
+    items: Iterable[tuple[str, Any]],
+    read: Callable[[Any], _Row],
+    classes: Mapping[int, str],
+    strict: bool,
+) -> Annotations:
+    """Read every row; note what fails instead of stopping at the first."""
+    frames, dropped, skipped = [], [], []
+    for label, item in items:
+        try:
+            row = read(item)
+        except (ValueError, TypeError, KeyError, ElementTree.ParseError) as error:
+            skipped.append(f"{label}: {error}")
+            continue
+        kept = [(_clip(box), category) for box, category in zip(row.boxes, row.categories, strict=True)]
+        dropped += [f"{row.key}: {box}" for box, (fitted, _) in zip(row.boxes, kept, strict=True) if not _area(fitted)]
+        kept = [(box, category) for box, category in kept if _area(box)]
+        frames.append(Frame(row.key, tuple(box for box, _ in kept), tuple(c for _, c in kept), row.size))
+    if skipped and strict:
+        shown = "; ".join(skipped[:5]) + ("; …" if len(skipped) > 5 else "")
+        raise ValueError(f"{path}: {len(skipped)} of {len(skipped) + len(frames)} rows are unreadable: {shown}")
+    return Annotations(Path(path).name, tuple(frames), classes, tuple(dropped), tuple(skipped))
+
+
+class _TwiceError(Exception):
+    pass
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: a plain parser would keep the last of two and lose the other."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(f"key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return row
+
+
+def _json(path: Path | str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except _TwiceError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file: {error}") from error
+
+
+def _expect(data: Any, kind: type, path: Path | str, what: str) -> Any:
+    if not isinstance(data, kind):
+        raise ValueError(f"{path}: holds {type(data).__name__}, not {what}")
+    return data
+
+
+def _get(row: Any, key: str, kind: type) -> Any:
+    """``row[key]`` if it is there and of the right kind, else an error that names the key."""
+    if not isinstance(row, dict) or key not in row:
+        raise ValueError(f"no key {key!r}")
+    if not isinstance(row[key], kind) or isinstance(row[key], bool):
+        raise ValueError(f"{key!r} is {row[key]!r}, not {kind.__name__}")
+    return row[key]
+
+
+def _numbers(box: Any) -> Box:
+    if not isinstance(box, list | tuple) or len(box) != 4 or not all(isinstance(x, int | float) for x in box):
+        raise ValueError(f"{box!r} is not four numbers")
+    x1, y1, x2, y2 = (float(x) for x in box)
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise ValueError(f"{box!r} is not finite")
+    return x1, y1, x2, y2
+
+
+def _corners(normbox: Any) -> Box:
+    x, y, width, height = _numbers(normbox)
+    return x, y, x + width, y + height
+
+
+def _xml_box(element: ElementTree.Element) -> Box:
+    text = {child.tag: child.text for child in element}
+    named = [text.get(tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
+    edges = named if None not in named else [child.text for child in element][-4:]
+    x1, y1, x2, y2 = _numbers([float(edge or "nan") / FLICKR_GRID for edge in edges])
+    return x1, y1, x2, y2
+
+
+def _clip(box: Box) -> Box:
+    x1, y1, x2, y2 = (min(max(edge, 0.0), 1.0) for edge in box)
+    return x1, y1, x2, y2
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)

@@ -1,0 +1,210 @@
+"""The benchmarks' annotation files: every frame and box of the real ones, and broken ones named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avlib.datasets import benchmarks
+from avlib.datasets.benchmarks import Frame
+
+
+@pytest.fixture(scope="module")
+def folder(real_data: Path) -> Path:
+    """The real annotation files."""
+    if not (real_data / "annotations").is_dir():
+        pytest.skip(f"no annotations in {real_data}")
+    return real_data / "annotations"
+
+
+def write(path: Path, data: Any) -> Path:
+    path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    return path
+
+
+def music_row(**change: Any) -> dict[str, Any]:
+    box = {"box": [160, 90, 320, 180], "normbox": [0.25, 0.25, 0.5, 0.5], "category_id": 1}
+    return {"bbox": [box], "wdith": 640, "height": 360} | change
+
+
+def test_vggss(folder: Path) -> None:
+    found = benchmarks.vggss(folder / "vggss.json")
+    assert (len(found), len(found.annotated), found.box_count) == (5158, 5156, 5923)
+    assert (len(found.classes), len(found.dropped), len(found.skipped)) == (221, 18, 0)
+    assert {frame.key for frame in found.frames if not frame.boxes} == {"M1P1xla8rg0_000000", "MKC9LvRivTM_000030"}
+    assert all(0 <= edge <= 1 for frame in found.frames for box in frame.boxes for edge in box)
+    first = found.frames[0]
+    assert first.key == "zpWuikVorYg_000032" and found.classes[first.categories[0]] == "elk bugling"
+    assert first.boxes == ((0.403125, 0.253125, 0.6, 0.75),)
+
+
+@pytest.mark.parametrize(
+    ("file", "frames", "annotated", "boxes", "classes"),
+    [("solotest.json", 13472, 12356, 12356, 7), ("duettest.json", 11512, 10284, 15035, 6)],
+)
+def test_music(folder: Path, file: str, frames: int, annotated: int, boxes: int, classes: int) -> None:
+    found = benchmarks.music(folder / file)
+    assert (len(found), len(found.annotated), found.box_count) == (frames, annotated, boxes)
+    seen = {category for frame in found.frames for category in frame.categories}
+    assert len(seen) == classes and seen <= set(found.classes)
+    assert all(frame.size and min(frame.size) > 0 for frame in found.frames)
+
+
+def test_music_boxes_in_pixels_and_fractions_agree(folder: Path) -> None:
+    raw = json.loads((folder / "duettest.json").read_text())
+    for frame in benchmarks.music(folder / "duettest.json").annotated[:500]:
+        assert frame.size is not None
+        height, width = frame.size
+        for (x1, y1, x2, y2), row in zip(frame.boxes, raw[frame.key]["bbox"], strict=True):
+            x, y, w, h = row["box"]
+            assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((x, y, x + w, y + h), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["solo", "duet"])
+def test_music_categories_are_the_instruments_of_the_video(folder: Path, name: str) -> None:
+    played = {v.id: v.instruments for v in benchmarks.music_videos(folder / f"MUSIC_{name}_videos.json")}
+    found = benchmarks.music(folder / f"{name}test.json")
+    for frame in found.annotated:
+        assert {found.classes[category] for category in frame.categories} <= set(played[frame.key[:11]])
+
+
+def test_audioset(folder: Path) -> None:
+    found = benchmarks.audioset(folder / "audioset_box.json")
+    assert (len(found), len(found.annotated), found.box_count) == (4503, 4473, 7403)
+    assert {category for frame in found.frames for category in frame.categories} == set(range(13))
+    assert sum(len(set(frame.categories)) == 2 for frame in found.frames) == 194
+
+
+@pytest.mark.parametrize(
+    ("file", "videos", "groups", "players"),
+    [
+        ("MUSIC_solo_videos.json", 536, 11, 1),
+        ("MUSIC_duet_videos.json", 149, 9, 2),
+        ("MUSIC21_solo_videos.json", 1164, 21, 1),
+    ],
+)
+def test_music_videos(folder: Path, file: str, videos: int, groups: int, players: int) -> None:
+    found = benchmarks.music_videos(folder / file)
+    assert len(found) == len({video.id for video in found}) == videos
+    assert len({video.instruments for video in found}) == groups
+    assert {len(video.instruments) for video in found} == {players}
+
+
+def test_masks_are_cut_to_whole_pixels() -> None:
+    frame = Frame("f", ((0.1, 0.2, 0.5, 0.6), (0.4, 0.5, 1.0, 1.0)), (3, 8))
+    mask_NHW = frame.to_masks(16)
+    assert mask_NHW.shape == (2, 16, 16) and mask_NHW.dtype is torch.bool
+    assert mask_NHW[0].nonzero().min(0).values.tolist() == [3, 1] and mask_NHW[0].nonzero().max(0).values.tolist() == [
+        8,
+        7,
+    ]
+    assert mask_NHW[0].sum() == 6 * 7 and mask_NHW[1].sum() == 8 * 10
+    assert torch.equal(frame.union(16), mask_NHW[0] | mask_NHW[1])
+    assert torch.equal(frame.class_masks(16)[8], mask_NHW[1])
+    assert Frame("none", (), ()).to_masks(16).shape == (0, 16, 16)
+    assert not Frame("none", (), ()).union(16).any() and Frame("none", (), ()).class_masks(16) == {}
+
+
+def test_consensus_is_two_votes() -> None:
+    frame = Frame("f", ((0, 0, 0.5, 1), (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 0.5, 1)), (-1,) * 4)
+    weight_HW = frame.consensus(4)
+    assert weight_HW[:, :2].eq(1).all() and weight_HW[:, 2:].eq(0.5).all()
+
+
+def test_broken_vggss_boxes_are_clipped_or_dropped(tmp_path: Path) -> None:
+    rows = [
+        {"file": "a", "class": "dog", "bbox": [[-0.5, 0.1, 0.5, 1.5], [0.2, 0.2, -2.9e16, 0.5]]},
+        {"file": "b", "class": "cat", "bbox": [[0.3, 1.0, 0.7, 1.0]]},
+    ]
+    found = benchmarks.vggss(write(tmp_path / "vggss.json", rows))
+    assert [frame.boxes for frame in found.frames] == [((0.0, 0.1, 0.5, 1.0),), ()]
+    assert found.classes == {0: "cat", 1: "dog"} and found.frames[0].categories == (1,)
+    assert [line[0] for line in found.dropped] == ["a", "b"]
+    assert "1 frames without a box, 2 boxes without area" in found.report()
+
+
+def test_both_spellings_of_width(tmp_path: Path) -> None:
+    right = music_row()
+    right["width"] = right.pop("wdith")
+    found = benchmarks.music(write(tmp_path / "m.json", {"a": music_row(), "b": right, "c": music_row(bbox=[])}))
+    assert [frame.size for frame in found.frames] == [(360, 640)] * 3
+    assert found.frames[0].boxes == ((0.25, 0.25, 0.75, 0.75),) and found.frames[2].boxes == ()
+
+
+BAD = {
+    "no key 'bbox'": {"wdith": 640, "height": 360},
+    "no key 'wdith'": {"bbox": [], "height": 360},
+    "no key 'category_id'": music_row(bbox=[{"normbox": [0, 0, 1, 1]}]),
+    "is not four numbers": music_row(bbox=[{"normbox": [0, 0, 1], "category_id": 1}]),
+    "is not finite": music_row(bbox=[{"normbox": [0, 0, 1, float("nan")], "category_id": 1}]),
+    "'height' is '360', not int": music_row(height="360"),
+    "no key 'bbox' ": None,
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_a_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, reason: str) -> None:
+    path = write(tmp_path / "solotest.json", {"good": music_row(), "bad/frame": BAD[reason], "last": music_row()})
+    with pytest.raises(ValueError, match=rf"solotest\.json: 1 of 3 rows are unreadable: bad/frame: .*{reason.strip()}"):
+        benchmarks.music(path)
+    found = benchmarks.music(path, strict=False)
+    assert [frame.key for frame in found.frames] == ["good", "last"]
+    assert len(found.skipped) == 1 and "bad/frame" in found.skipped[0] and "1 unreadable" in found.report()
+
+
+@pytest.mark.parametrize("read", [benchmarks.vggss, benchmarks.music, benchmarks.audioset, benchmarks.music_videos])
+def test_files_that_are_something_else(tmp_path: Path, read: Any) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        read(tmp_path / "none.json")
+    with pytest.raises(ValueError, match=r"cut\.json: not a JSON file"):
+        read(write(tmp_path / "cut.json", '{"a": [1, 2'))
+    with pytest.raises(ValueError, match=r"text\.json: holds str"):
+        read(write(tmp_path / "text.json", '"boxes"'))
+
+
+def test_a_key_given_twice_is_not_lost(tmp_path: Path) -> None:
+    row = json.dumps(music_row())
+    with pytest.raises(ValueError, match=r"m\.json: key 'a' stands there twice"):
+        benchmarks.music(write(tmp_path / "m.json", f'{{"a": {row}, "a": {row}}}'))
+
+
+def test_bad_video_lists(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"v\.json: no object under the key 'videos'"):
+        benchmarks.music_videos(write(tmp_path / "v.json", {"video": {}}))
+    with pytest.raises(ValueError, match=r"v\.json: 'flute' is not a list of video ids"):
+        benchmarks.music_videos(write(tmp_path / "v.json", {"videos": {"flute": "abc"}}))
+
+
+def flickr_xml(*boxes: tuple[int, int, int, int], named: bool = True) -> str:
+    tags = ("xmin", "ymin", "xmax", "ymax") if named else ("a", "b", "c", "d")
+    inner = "".join(
+        "<bbox><id>1</id>" + "".join(f"<{t}>{v}</{t}>" for t, v in zip(tags, box, strict=True)) + "</bbox>"
+        for box in boxes
+    )
+    return f"<annotation><annotations>{inner}</annotations></annotation>"
+
+
+def test_flickr(tmp_path: Path) -> None:
+    write(tmp_path / "1.xml", flickr_xml((0, 0, 128, 256), (64, 0, 128, 128)))
+    write(tmp_path / "2.xml", flickr_xml((0, 0, 256, 64), named=False))
+    found = benchmarks.flickr(tmp_path)
+    assert [frame.key for frame in found.frames] == ["1", "2"]
+    assert found.frames[0].boxes == ((0.0, 0.0, 0.5, 1.0), (0.25, 0.0, 0.5, 0.5))
+    assert found.frames[1].boxes == ((0.0, 0.0, 1.0, 0.25),) and found.frames[1].categories == (-1,)
+    assert found.frames[0].consensus(8).sum() == 0.5 * 24 + 8
+
+
+def test_bad_flickr_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no \.xml"):
+        benchmarks.flickr(tmp_path)
+    write(tmp_path / "1.xml", flickr_xml((0, 0, 128, 256)))
+    write(tmp_path / "2.xml", "<annotation><bbox>")
+    write(tmp_path / "3.xml", "<annotation><bbox><xmin>4</xmin></bbox></annotation>")
+    with pytest.raises(ValueError, match=r"2 of 3 rows are unreadable: 2\.xml: .*; 3\.xml: "):
+        benchmarks.flickr(tmp_path)
+    found = benchmarks.flickr(tmp_path, strict=False)
+    assert [frame.key for frame in found.frames] == ["1"] and len(found.skipped) == 2
