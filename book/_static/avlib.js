@@ -1,0 +1,4 @@
+// From a file:// address a browser may not fetch the found pages for their summaries: list the titles alone.
+if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
