@@ -6,7 +6,7 @@ Every function returns a scalar unless it says otherwise. Randomness enters thro
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import torch
@@ -131,3 +131,306 @@ def info_nce(
     logit_BM = sim_BM / temperature
     loss = functional.cross_entropy(logit_BM, target_B)
     return (loss + functional.cross_entropy(logit_BM.t(), target_B)) / 2 if symmetric else loss
+
+
+@full_precision
+def info_nce_bank(
+    query_BD: Tensor,
+    bank_MD: Tensor,
+    index_B: Tensor,
+    temperature: float | Tensor = 0.07,
+    weight_B: Tensor | None = None,
+) -> Tensor:
+    """Find the partner among a whole bank: -log softmax_j(query_i · bank_j / temperature) at j = index_i.
+
+    One direction; the cross-modal loss is the sum of both, 2·ln M at equal scores. The bank gets no gradient.
+
+    Args:
+        query_BD, bank_MD: usually of unit length; the bank holds one row for every clip of the set.
+        index_B: int64, the row of each query's own clip.
+        weight_B: weight of each clip; the loss is Σ w·l / Σ w.
+
+    Raises:
+        ValueError: an empty batch, a bank of one, an index outside the bank, a temperature of 0, weights that sum to 0.
+
+    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, equations 1 and 4.
+    """
+    _need("info_nce_bank", query_BD, "query_BD", 2)
+    _need_negatives("info_nce_bank", bank_MD.shape[0])
+    _need_temperature("info_nce_bank", temperature)
+    logit_BM = query_BD @ bank_MD.detach().t() / temperature
+    return _weighted_mean(functional.cross_entropy(logit_BM, index_B, reduction="none"), weight_B)
+
+
+@full_precision
+def soft_nce(
+    query_BD: Tensor,
+    bank_MD: Tensor,
+    target_BM: Tensor,
+    temperature: float | Tensor = 0.07,
+    weight_B: Tensor | None = None,
+) -> Tensor:
+    """Instance discrimination with soft targets: -Σ_j target_ij · log softmax_j(query_i · bank_j / temperature).
+
+    One direction; with one-hot targets it is :func:`info_nce_bank`. Targets, weights and bank get no gradient.
+
+    Args:
+        target_BM: rows sum to 1, as from :func:`soft_targets`.
+        weight_B: weight of each clip; the loss is Σ w·l / Σ w.
+
+    Source: Morgado et al., CVPR 2021, section 3.3 (Soft-xID) and, with both, Robust-xID.
+    """
+    _need("soft_nce", query_BD, "query_BD", 2)
+    _need_negatives("soft_nce", bank_MD.shape[0])
+    _need_temperature("soft_nce", temperature)
+    if target_BM.shape != (query_BD.shape[0], bank_MD.shape[0]):
+        raise ValueError(
+            f"soft_nce needs target_BM of {query_BD.shape[0]}×{bank_MD.shape[0]}, not {tuple(target_BM.shape)}"
+        )
+    log_BM = functional.log_softmax(query_BD @ bank_MD.detach().t() / temperature, 1)
+    return _weighted_mean(-(target_BM.detach() * log_BM).sum(1), weight_B)
+
+
+def _weighted_mean(loss_B: Tensor, weight_B: Tensor | None) -> Tensor:
+    if weight_B is None:
+        return loss_B.mean()
+    if weight_B.shape != loss_B.shape:
+        raise ValueError(f"weight_B of shape {tuple(weight_B.shape)} does not fit {loss_B.shape[0]} clips")
+    weight_B = weight_B.detach()
+    return (weight_B * loss_B).sum() / weight_B.sum()
+
+
+@full_precision
+def soft_targets(score_BM: Tensor, index_B: Tensor, keep: float, temperature: float) -> Tensor:
+    """Targets that admit other clips: (1 - keep)·[j = index_i] + keep·softmax_j(score_ij / temperature), no gradient.
+
+    ``keep`` is the paper's lambda; 0 gives one-hot rows. What ``score_BM`` compares (own or other modality, neighbours,
+    cycles) is the paper's choice of estimator.
+
+    Source: Morgado et al., CVPR 2021, section 3.3.
+    """
+    if not 0 <= keep <= 1:
+        raise ValueError(f"soft_targets needs keep within 0…1, not {keep}")
+    _need("soft_targets", score_BM, "score_BM", 2)
+    _need_temperature("soft_targets", temperature)
+    own_BM = functional.one_hot(index_B, score_BM.shape[1]).to(score_BM.dtype)
+    return (1 - keep) * own_BM + keep * (score_BM.detach() / temperature).softmax(1)
+
+
+@full_precision
+def agreement_weights(
+    score_B: Tensor,
+    mean: float | Tensor,
+    deviation: float | Tensor,
+    shift: float = -1.0,
+    width: float = 0.5,
+    least: float = 0.25,
+) -> Tensor:
+    """Weight of each pair by how well its two modalities agree: w_B, no gradient.
+
+    least + (1 - least)·Φ((score - mean - shift·deviation) / (√width·deviation)), Φ the normal distribution function:
+    half way at ``shift`` deviations from the mean of the training set, steeper for a smaller ``width``.
+
+    Source: Morgado et al., CVPR 2021, section 3.2; the defaults are ours.
+    """
+    scale = torch.as_tensor(deviation, dtype=score_B.dtype, device=score_B.device).clamp(min=1e-12)
+    standard_B = (score_B.detach() - mean - shift * scale) / (width**0.5 * scale)
+    return least + (1 - least) * torch.special.ndtr(standard_B)
+
+
+@full_precision
+def noise_contrastive(positive_B: Tensor, negative_BK: Tensor, normaliser: float, temperature: float = 0.07) -> Tensor:
+    """Tell the partner from K drawn negatives, one by one: noise-contrastive estimation with a fixed normaliser Z.
+
+    -log(p⁺ / (p⁺ + K·Z)) - Σ_k log(K·Z / (p_k + K·Z)) with p = exp(score / temperature); at equal scores with
+    Z = p it is ln(1 + K) + K·ln(1 + 1/K).
+
+    Raises:
+        ValueError: an empty batch, no negatives, Z or temperature not positive.
+
+    Source: Morgado et al., Audio-Visual Instance Discrimination, CVPR 2021 (as released).
+    """
+    _need("noise_contrastive", positive_B, "positive_B", 1)
+    _need("noise_contrastive", negative_BK, "negative_BK", 2)
+    _need_temperature("noise_contrastive", temperature)
+    if not normaliser > 0:
+        raise ValueError(f"noise_contrastive needs a normaliser above 0, not {normaliser}")
+    offset = torch.log(torch.as_tensor(negative_BK.shape[1] * normaliser, dtype=positive_B.dtype))
+    true_B = functional.softplus(offset.to(positive_B.device) - positive_B / temperature)
+    false_B = functional.softplus(negative_BK / temperature - offset.to(negative_BK.device)).sum(1)
+    return (true_B + false_B).mean()
+
+
+@full_precision
+def contrastive(image_BD: Tensor, audio_BD: Tensor, label_B: Tensor, margin: float = 0.99) -> Tensor:
+    """Pull true pairs together, push false ones ``margin`` apart: mean of y·d² + (1 - y)·max(margin - d, 0)².
+
+    d = sqrt(‖image - audio‖² + 1e-12), so that the gradient at d = 0 is finite.
+
+    Raises:
+        ValueError: an empty batch, shapes that differ, one label a pair missing.
+
+    Source: Korbar, Tran & Torresani, Cooperative Learning of Audio and Video Models, NeurIPS 2018, equation 1.
+    """
+    _need("contrastive", image_BD, "image_BD", 2)
+    if image_BD.shape != audio_BD.shape or label_B.shape != image_BD.shape[:1]:
+        shapes = [tuple(t.shape) for t in (image_BD, audio_BD, label_B)]
+        raise ValueError(f"contrastive needs image_BD, audio_BD and label_B of the same clips, not {shapes}")
+    square_B = (image_BD - audio_BD).square().sum(1)
+    gap_B = (margin - (square_B + 1e-12).sqrt()).clamp(min=0)
+    true_B = label_B.to(square_B.dtype)
+    return (true_B * square_B + (1 - true_B) * gap_B.square()).mean()
+
+
+@full_precision
+def triplet(anchor_BD: Tensor, positive_BD: Tensor, negative_BD: Tensor, margin: float = 0.2) -> Tensor:
+    """The positive lies nearer than the negative by ``margin``: mean of max(0, margin + d⁺ - d⁻), Euclidean.
+
+    Raises:
+        ValueError: an empty batch, shapes that differ.
+
+    Source: Schroff et al., FaceNet, CVPR 2015, with distances instead of their squares.
+    """
+    _need("triplet", anchor_BD, "anchor_BD", 2)
+    if not anchor_BD.shape == positive_BD.shape == negative_BD.shape:
+        shapes = [tuple(t.shape) for t in (anchor_BD, positive_BD, negative_BD)]
+        raise ValueError(f"triplet needs three tensors of one shape, not {shapes}")
+    near_B = ((anchor_BD - positive_BD).square().sum(1) + 1e-12).sqrt()
+    far_B = ((anchor_BD - negative_BD).square().sum(1) + 1e-12).sqrt()
+    return (margin + near_B - far_B).clamp(min=0).mean()
+
+
+@full_precision
+def margin(true_B: Tensor, false_B: Tensor, gap: float) -> Tensor:
+    """True pairs score higher than false ones by ``gap``: mean of max(0, gap + false - true); ``gap`` at equal scores.
+
+    Source: Hu, Nie & Li, Deep Multimodal Clustering, CVPR 2019 (the released gap is the number of clusters).
+    """
+    _need("margin", true_B, "true_B", 1)
+    if true_B.shape != false_B.shape:
+        raise ValueError(f"margin needs as many true as false scores, not {len(true_B)} and {tuple(false_B.shape)}")
+    return (gap + false_B - true_B).clamp(min=0).mean()
+
+
+@full_precision
+def margin_rank(
+    sim_BB: Tensor, gap: float = 1.0, impostors: str = "random", generator: torch.Generator | None = None
+) -> Tensor:
+    """Own pairs outscore impostors by ``gap``, in both directions; the two directions are added.
+
+    mean_i max(0, gap + sim(i, j_i) - sim(i, i)) + mean_i max(0, gap + sim(k_i, i) - sim(i, i)); 2·gap at equal scores.
+
+    Args:
+        sim_BB: images in rows, sounds in columns.
+        impostors: "random" (one uniform j ≠ i), "semi-hard" (the hardest that scores below the own pair; a row
+            without one adds nothing), "hardest", or "all" (mean over all j ≠ i).
+        generator: for "random".
+
+    Raises:
+        ValueError: not square, one clip, unknown impostors.
+
+    Source: Harwath et al., DAVEnet, ECCV 2018, equation 4 ("random"); "all" on cosines is Aytar et al., See, Hear, and
+    Read, 2017.
+    """
+    _need_square("margin_rank", sim_BB)
+    pairs = (sim_BB, sim_BB.t())
+    return sum((_rank_hinge(sim, gap, impostors, generator) for sim in pairs), start=sim_BB.new_zeros(()))
+
+
+def _rank_hinge(sim_BB: Tensor, gap: float, impostors: str, generator: torch.Generator | None) -> Tensor:
+    own_B, other_BM = sim_BB.diagonal(), off_diagonal(sim_BB)
+    if impostors == "all":
+        return (gap + other_BM - own_B[:, None]).clamp(min=0).mean()
+    if impostors == "random":
+        choice_B = torch.randint(other_BM.shape[1], (len(own_B), 1), generator=generator).to(sim_BB.device)
+        rival_B = other_BM.gather(1, choice_B).squeeze(1)
+    elif impostors == "hardest":
+        rival_B = other_BM.max(1).values
+    elif impostors == "semi-hard":
+        # Minus infinity, not a product with 0: a zero would win wherever the similarities are negative.
+        rival_B = other_BM.masked_fill(other_BM >= own_B[:, None], float("-inf")).max(1).values
+    else:
+        raise ValueError(f"unknown impostors {impostors!r}; there are: random, semi-hard, hardest, all")
+    return (gap + rival_B - own_B).clamp(min=0).mean()
+
+
+def kl_distillation(
+    teacher_BK: Tensor | Sequence[Tensor],
+    logit_BK: Tensor | Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """Σ_k w_k·KL(teacher_k ‖ softmax(logit_k)), summed over classes and time, mean over clips ("batchmean").
+
+    Args:
+        teacher_BK: probabilities of one teacher, or a sequence of several teachers'; classes on the last axis, any
+            axes between (time) are summed. 0·log 0 is 0. Teachers get no gradient.
+        logit_BK: the student's logits for each.
+        weights: one a teacher, 1 by default (the paper's formula); (1, 2.49) weighs objects and scenes as the
+            released code does.
+
+    Raises:
+        ValueError: an empty batch, shapes that differ, as many weights as teachers missing.
+
+    Source: Aytar, Vondrick & Torralba, SoundNet, NIPS 2016, equation 1.
+    """
+    pairs, factors = _teachers("kl_distillation", teacher_BK, logit_BK, weights)
+    terms = [factor * _kl(teacher, logit) for factor, (teacher, logit) in zip(factors, pairs, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def l2_distillation(
+    teacher_BK: Tensor | Sequence[Tensor],
+    logit_BK: Tensor | Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """Σ_k w_k·‖teacher_k - softmax(logit_k)‖², arguments and reduction as in :func:`kl_distillation`.
+
+    Source: the ℓ2 ablation of Aytar, Vondrick & Torralba, SoundNet, NIPS 2016.
+    """
+    pairs, factors = _teachers("l2_distillation", teacher_BK, logit_BK, weights)
+    terms = [factor * _l2(teacher, logit) for factor, (teacher, logit) in zip(factors, pairs, strict=True)]
+    return torch.stack(terms).sum()
+
+
+@full_precision
+def _kl(teacher: Tensor, logit: Tensor) -> Tensor:
+    return functional.kl_div(functional.log_softmax(logit, -1), teacher.detach(), reduction="sum") / teacher.shape[0]
+
+
+@full_precision
+def _l2(teacher: Tensor, logit: Tensor) -> Tensor:
+    return (teacher.detach() - logit.softmax(-1)).square().sum() / teacher.shape[0]
+
+
+def _teachers(
+    loss: str, teacher: Tensor | Sequence[Tensor], logit: Tensor | Sequence[Tensor], weights: Sequence[float] | None
+) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
+    teachers = [teacher] if isinstance(teacher, Tensor) else list(teacher)
+    logits = [logit] if isinstance(logit, Tensor) else list(logit)
+    factors = [1.0] * len(teachers) if weights is None else list(weights)
+    if not len(teachers) == len(logits) == len(factors) > 0:
+        counts = f"{len(teachers)} teachers, {len(logits)} logits, {len(factors)} weights"
+        raise ValueError(f"{loss} needs one logit tensor and one weight a teacher, not {counts}")
+    for t, o in zip(teachers, logits, strict=True):
+        if t.shape != o.shape or t.ndim < 2 or t.numel() == 0:
+            raise ValueError(
+                f"{loss} needs teacher and logits of one shape (B, …, K), not {tuple(t.shape)} and {tuple(o.shape)}"
+            )
+    return list(zip(teachers, logits, strict=True)), factors
+
+
+@full_precision
+def entropy(probability: Tensor) -> Tensor:
+    """Entropy in nats over the last axis, (…, K) -> (…); 0·log 0 is 0."""
+    return torch.special.entr(probability).sum(-1)
+
+
+@full_precision
+def kl_divergence(first: Tensor, second: Tensor) -> Tensor:
+    """KL(first ‖ second) of two distributions over the last axis, mean over the rest; both get a gradient."""
+    if first.shape != second.shape or first.numel() == 0:
+        raise ValueError(
+            f"kl_divergence needs two tensors of one shape, not {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+    log_ratio = first.clamp(min=1e-12).log() - second.clamp(min=1e-12).log()
+    return (first * log_ratio).sum(-1).mean()
