@@ -24,11 +24,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MUSIC_CATEGORIES = {
     1: "cello",
@@ -119,6 +122,17 @@ class Annotations:
     def box_count(self) -> int:
         """How many boxes were kept."""
         return sum(len(frame.boxes) for frame in self.frames)
+
+    def table(self) -> pd.DataFrame:
+        """One row a box (frame, category, class, x1, y1, x2, y2); a frame without a box has none."""
+        import pandas as pd
+
+        rows = [
+            (frame.key, category, self.classes.get(category, ""), *box)
+            for frame in self.frames
+            for box, category in zip(frame.boxes, frame.categories, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["frame", "category", "class", "x1", "y1", "x2", "y2"])
 
     def report(self) -> str:
         """One line: what was read and what was not."""

@@ -127,6 +127,13 @@ def test_broken_vggss_boxes_are_clipped_or_dropped(tmp_path: Path) -> None:
     assert "1 frames without a box, 2 boxes without area" in found.report()
 
 
+def test_table_has_a_row_a_box(tmp_path: Path) -> None:
+    found = benchmarks.music(write(tmp_path / "m.json", {"a": music_row(), "b": music_row(bbox=[])}))
+    assert found.table().to_dict("records") == [
+        {"frame": "a", "category": 1, "class": "cello", "x1": 0.25, "y1": 0.25, "x2": 0.75, "y2": 0.75}
+    ]
+
+
 def test_both_spellings_of_width(tmp_path: Path) -> None:
     right = music_row()
     right["width"] = right.pop("wdith")
