@@ -344,10 +344,10 @@ def erb_centres(points: int, fmin: float, fmax: float) -> Tensor:
 
 
 def cochlear_filters(samples: int, rate: float, bands: int = 30, fmin: float = 20.0, fmax: float = 10_000.0) -> Tensor:
-    """Half-cosine filters on the ERB scale, with a low- and a high-pass at the ends: filter_FG, float64, bands + 2 of them.
+    """Half-cosine filters on the ERB scale, with a low- and a high-pass at the ends: filter_FG.
 
-    The squared gains of all filters sum to 1 at every frequency, so filtering twice and adding the bands up gives the
-    signal back.
+    There are bands + 2 of them, in float64. The squared gains of all filters sum to 1 at every frequency, so filtering
+    twice and adding the bands up gives the signal back.
 
     Raises:
         ValueError: a rate of 0, an upper limit above half the rate, fewer than two bands.
@@ -378,7 +378,8 @@ def cochleagram(
 ) -> Tensor:
     """Compressed envelopes of the ear's frequency bands: wave_BS -> envelope_BFL.
 
-    F is bands + 2 and L is S · envelope_rate / rate. Filtering is circular; the magnitude of each band's analytic signal is raised to ``power``, brought to
+    F is bands + 2 and L is S · envelope_rate / rate. Filtering is circular; the magnitude of each band's analytic
+    signal is raised to ``power``, brought to
     ``envelope_rate`` (Hz) and clipped at 0. ``fmax`` is 10 kHz or half the rate, whichever is lower.
 
     Raises:
@@ -427,7 +428,7 @@ def texture_groups(bands: int = 32, modulations: int = 10) -> dict[str, slice]:
 
 
 def modulation_filters(frames: int, rate: float, bands: int, low: float, high: float, q: float) -> Tensor:
-    """Half-cosine filters, their ``bands`` centres equally spaced in octaves from ``low`` to ``high`` Hz: (bands, G)."""
+    """Half-cosine filters, ``bands`` centres equally spaced in octaves from ``low`` to ``high`` Hz: (bands, G)."""
     hz_G = torch.arange(frames // 2 + 1, dtype=torch.float64) * (rate / frames)
     centre = 2 ** torch.linspace(math.log2(low), math.log2(high), bands, dtype=torch.float64)[:, None]
     gain = torch.cos(math.pi * (hz_G - centre) / (2 * centre / q))

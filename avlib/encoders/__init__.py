@@ -4,8 +4,32 @@ Every encoder returns its map *before* pooling, ``(B, D, …cells)``; pooling is
 can look at the cells (heat maps, matchmaps) or at the clip.
 """
 
-from avlib.encoders.audio import AudioSmall
-from avlib.encoders.image import ImageSmall
+from avlib.encoders.audio import AudioConv9, AudioResNet, AudioSmall, AudioVGG
+from avlib.encoders.image import ImageResNet18, ImageSmall, ImageVGG
 from avlib.encoders.pool import pool_max, pool_mean
+from avlib.encoders.speech import SpeechSmall
+from avlib.encoders.text import TextSmall
+from avlib.encoders.unet import UNetSmall
+from avlib.encoders.video import VideoMC3, VideoR2Plus1D18, VideoSmall
+from avlib.encoders.wave import SoundNet5, SoundNet8, WaveSmall
 
-__all__ = ["AudioSmall", "ImageSmall", "pool_max", "pool_mean"]
+__all__ = [
+    "AudioConv9",
+    "AudioResNet",
+    "AudioSmall",
+    "AudioVGG",
+    "ImageResNet18",
+    "ImageSmall",
+    "ImageVGG",
+    "SoundNet5",
+    "SoundNet8",
+    "SpeechSmall",
+    "TextSmall",
+    "UNetSmall",
+    "VideoMC3",
+    "VideoR2Plus1D18",
+    "VideoSmall",
+    "WaveSmall",
+    "pool_max",
+    "pool_mean",
+]

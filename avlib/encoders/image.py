@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torchvision.models import ResNet, resnet18
 
 from avlib.encoders.pool import check_input, conv_block, halvings
 
@@ -37,3 +38,79 @@ class ImageSmall(nn.Module):
     def forward(self, image_BCHW: Tensor) -> Tensor:
         check_input("ImageSmall", image_BCHW, "image_BCHW", 3, (self.stride, self.stride))
         return self.output(self.blocks(self.input(image_BCHW)))
+
+
+class Vgg(nn.Module):
+    """The tower of L3 and AVE: four blocks of two 3×3 convolutions, halved after the first three: (B, C, H, W) -> map.
+
+    64, 128, 256 and 512 channels; 224×224 px give 28×28 cells, a 257×199 spectrogram 32×24.
+
+    Args:
+        channels: of the input.
+        first_stride: 2 for AVE-Net and AVOL-Net (14×14 and 16×12 cells).
+        width: channels of the first block.
+
+    Raises:
+        ValueError: when called, other channels, or an input smaller than a cell.
+
+    Source: Arandjelović & Zisserman, Look, Listen and Learn, ICCV 2017; Objects that Sound, ECCV 2018.
+    """
+
+    def __init__(self, channels: int, first_stride: int = 1, width: int = 64) -> None:
+        super().__init__()
+        self.channels, self.least = channels, 8 * first_stride
+        layers: list[nn.Module] = []
+        inputs = channels
+        for block in range(4):
+            outputs = width * 2**block
+            layers += [conv_block(inputs, outputs, first_stride if block == 0 else 1), conv_block(outputs, outputs)]
+            layers += [nn.MaxPool2d(2)] if block < 3 else []
+            inputs = outputs
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, picture_BCHW: Tensor) -> Tensor:
+        check_input(type(self).__name__, picture_BCHW, "its input", self.channels, (self.least, self.least))
+        return self.layers(picture_BCHW)
+
+
+class ImageVGG(Vgg):
+    """:class:`Vgg` on RGB: image_BCHW -> map_BDYX, D = 8·width; 4.7 M parameters at full width."""
+
+    def __init__(self, first_stride: int = 1, width: int = 64) -> None:
+        super().__init__(3, first_stride, width)
+
+
+class ImageResNet18(nn.Module):
+    """ResNet-18 without its head, from random weights: image_BCHW -> map_BDYX, D = 512 or ``dim``.
+
+    Args:
+        dim: coordinates after a linear 1×1 layer; None leaves 512 rectified channels.
+        stride: px per cell, 32 or, with the last stage unstrided, 16 (224 px: 7×7 or 14×14 cells).
+
+    Raises:
+        ValueError: another stride; when called: not three channels, a picture smaller than a cell.
+
+    Source: He et al., CVPR 2016, through torchvision.
+    """
+
+    def __init__(self, dim: int | None = None, stride: int = 32) -> None:
+        super().__init__()
+        if stride not in (16, 32):
+            raise ValueError(f"ImageResNet18 needs a stride of 16 or 32, not {stride}")
+        self.stride = stride
+        self.layers = resnet_trunk(resnet18(weights=None), stride == 16)
+        self.output = nn.Identity() if dim is None else nn.Conv2d(512, dim, 1)
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        check_input("ImageResNet18", image_BCHW, "image_BCHW", 3, (self.stride, self.stride))
+        return self.output(self.layers(image_BCHW))
+
+
+def resnet_trunk(net: ResNet, unstride_last: bool = False) -> nn.Sequential:
+    """A torchvision ResNet up to its pooling; ``unstride_last`` keeps the last stage at the size of the third."""
+    if unstride_last:
+        first = net.layer4[0]
+        first.conv1.stride = (1, 1)
+        first.downsample[0].stride = (1, 1)
+    stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+    return nn.Sequential(stem, net.layer1, net.layer2, net.layer3, net.layer4)

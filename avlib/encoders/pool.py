@@ -5,14 +5,19 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-def pool_max(map_BD: Tensor) -> Tensor:
-    """Largest value of each coordinate over all cells: (B, D, …) -> (B, D)."""
+def pool_max(map_BD: Tensor, mask_B: Tensor | None = None) -> Tensor:
+    """Largest value of each coordinate over the cells (those that bool ``mask_B`` keeps): (B, D, …) -> (B, D)."""
+    if mask_B is not None:
+        map_BD = map_BD.masked_fill(~mask_B[:, None], float("-inf"))
     return map_BD.flatten(2).amax(2)
 
 
-def pool_mean(map_BD: Tensor) -> Tensor:
-    """Mean of each coordinate over all cells: (B, D, …) -> (B, D)."""
-    return map_BD.flatten(2).mean(2)
+def pool_mean(map_BD: Tensor, mask_B: Tensor | None = None) -> Tensor:
+    """Mean of each coordinate over the cells (those that bool ``mask_B`` keeps): (B, D, …) -> (B, D)."""
+    if mask_B is None:
+        return map_BD.flatten(2).mean(2)
+    kept_BP = mask_B[:, None].flatten(2)
+    return map_BD.flatten(2).masked_fill(~kept_BP, 0).sum(2) / kept_BP.sum(2)
 
 
 def check_input(owner: str, value: Tensor, name: str, channels: int | None, least: tuple[int, ...]) -> None:

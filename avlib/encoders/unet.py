@@ -1,0 +1,74 @@
+"""From a spectrogram to a picture of the same size: masks, spectrograms of single sources."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avlib.encoders.pool import check_input
+
+
+class UNetSmall(nn.Module):
+    """A U-net of ``levels`` halvings: spectrum_BCFL -> (B, outputs, F, L), linear at the end.
+
+    Sizes that cannot be halved so often are filled up with the edge and cut again. Each level has a 4×4 convolution of
+    stride 2 going down and a doubling with a 3×3 convolution going up, joined by skips.
+
+    Args:
+        inputs, outputs: channels.
+        width: channels of the first level; doubled at each, up to eight times.
+        levels: halvings.
+        condition: coordinates of a vector per clip (what is seen) that joins at the bottom, 0 for none.
+
+    Raises:
+        ValueError: when called, another number of channels, an empty batch, a condition missing or of another shape.
+
+    Source: after Ronneberger et al., MICCAI 2015, and the audio net of Zhao et al., The Sound of Pixels, ECCV 2018.
+    """
+
+    def __init__(self, inputs: int = 1, outputs: int = 1, width: int = 16, levels: int = 5, condition: int = 0) -> None:
+        super().__init__()
+        self.inputs, self.levels, self.condition = inputs, levels, condition
+        sizes = [inputs, *(width * min(2**n, 8) for n in range(levels))]
+        self.down = nn.ModuleList(_down(i, o) for i, o in pairwise(sizes))
+        self.up = nn.ModuleList()
+        below = sizes[-1] + condition
+        for skip in reversed(sizes[1:-1]):
+            self.up.append(_up(below, skip))
+            below = 2 * skip
+        self.output = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(below, outputs, 3, 1, 1))
+
+    def forward(self, spectrum_BCFL: Tensor, condition_BD: Tensor | None = None) -> Tensor:
+        check_input("UNetSmall", spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
+        height, width = spectrum_BCFL.shape[2:]
+        unit = 2**self.levels
+        value = functional.pad(spectrum_BCFL, (0, -width % unit, 0, -height % unit), mode="replicate")
+        skips: list[Tensor] = []
+        for layer in self.down:
+            value = layer(value)
+            skips.append(value)
+        value = self._join(skips.pop(), condition_BD)
+        for layer in self.up:
+            value = torch.cat([layer(value), skips.pop()], 1)
+        return self.output(value)[..., :height, :width]
+
+    def _join(self, bottom: Tensor, condition_BD: Tensor | None) -> Tensor:
+        if self.condition == 0 and condition_BD is None:
+            return bottom
+        if condition_BD is None or condition_BD.shape != (len(bottom), self.condition):
+            have = None if condition_BD is None else tuple(condition_BD.shape)
+            raise ValueError(f"UNetSmall needs condition_BD of shape {(len(bottom), self.condition)}, not {have}")
+        return torch.cat([bottom, condition_BD[:, :, None, None].expand(-1, -1, *bottom.shape[2:])], 1)
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2))
+
+
+def _up(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), conv, nn.BatchNorm2d(outputs), nn.ReLU())
