@@ -15,20 +15,27 @@ Boxes leave every loader as ``x1 y1 x2 y2``, fractions of width and height, clip
 dropped and listed in ``Annotations.dropped``. A frame that is left without a box stays, because the file names it.
 A row that cannot be read is an error that names the file and the row; with ``strict=False`` it is listed in
 ``Annotations.skipped`` instead, and all the good rows are kept.
+
+``music_mix`` scores class-aware maps on such frames, ``trivial`` scores masks that know nothing.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from avlib.errors import unknown
+from avlib.evaluate import localize
+from avlib.evaluate.arrays import Values, floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,11 +75,9 @@ class Frame:
 
     def to_masks(self, size: int = 224) -> Tensor:
         """bool ``mask_NHW``, one of ``size`` × ``size`` px a box: corners cut to whole pixels, far edge excluded."""
-        mask_NHW = torch.zeros(len(self.boxes), size, size, dtype=torch.bool)
-        for mask_HW, box in zip(mask_NHW, self.boxes, strict=True):
-            x1, y1, x2, y2 = (int(edge * size) for edge in box)
-            mask_HW[y1:y2, x1:x2] = True
-        return mask_NHW
+        if not self.boxes:
+            return torch.zeros(0, size, size, dtype=torch.bool)
+        return torch.from_numpy(localize.boxes_to_mask(list(self.boxes), size))
 
     def union(self, size: int = 224) -> Tensor:
         """bool ``mask_HW``: the pixels of any box."""
@@ -89,7 +94,9 @@ class Frame:
 
         Source: Senocak et al., CVPR 2018, with the two votes of the public evaluation code.
         """
-        return (self.to_masks(size).sum(0) / votes).clamp(max=1.0)
+        if not self.boxes:
+            return torch.zeros(size, size, dtype=torch.float64)
+        return torch.from_numpy(localize.consensus(self.to_masks(size), votes))
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,125 @@ def music_videos(path: Path | str) -> tuple[Video, ...]:
             raise ValueError(f"{path}: {key!r} is not a list of video ids")
         found += [Video(id_, tuple(key.split())) for id_ in ids]
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class MixScore:
+    """Class-aware scores over frames with several things.
+
+    Attributes:
+        ciou: success, AUC and mean of the class-aware CIoU.
+        nsa: mean non-sounding area; NaN where no frame has a silent class.
+        without_box: frames that the file names but that have no box: not judged.
+        without_map: keys of annotated frames that no map was given for: not judged either.
+    """
+
+    ciou: localize.Localisation
+    nsa: float
+    without_box: int
+    without_map: tuple[str, ...]
+
+
+def music_mix(
+    annotations: Annotations,
+    maps: Mapping[str, Values],
+    classes: Sequence[int],
+    side: int = 224,
+    rule: localize.RuleName = "max",
+    value: float = 0.2,
+    thresholds: Sequence[float] = (0.3,),
+    scale: float = 3.0,
+) -> MixScore:
+    """CIoU, its AUC and NSA of class-aware score maps on the benchmark's own frames.
+
+    Args:
+        maps: frame key → scores ``map_KYX``, at any size, before the softmax over classes.
+        classes: the category of each of the K maps.
+        rule, value: heat map to mask; DSOL takes 0.2 × maximum on duets, 0.5 × maximum on synthetic mixtures.
+        scale: of the softmax over classes, which comes before the maps are resized to ``side``, as in DSOL's code.
+
+    The annotated classes of a frame count as sounding, all others as silent. NSA uses 0.2 as it is (DSOL).
+    Raises ValueError for maps of another number of classes, for a category without a map, and if no frame is judged.
+    """
+    ciou_B, nsa_B, missing = [], [], []
+    for frame in annotations.annotated:
+        if frame.key not in maps:
+            missing.append(frame.key)
+            continue
+        score_1KYX = floats(maps[frame.key], f"map of {frame.key}", 3)[None]
+        if score_1KYX.shape[1] != len(classes):
+            raise ValueError(f"{frame.key}: {score_1KYX.shape[1]} maps for {len(classes)} classes")
+        truth_1KYX, sounding_1K = _truth(frame, classes, side)
+        map_1KYX = localize.resize(localize.class_softmax(score_1KYX, scale), side)
+        mask_1KYX = localize.to_mask(map_1KYX, rule, value)
+        ciou_B.append(localize.class_ciou(mask_1KYX, truth_1KYX, sounding_1K)[0])
+        nsa_B.append(localize.nsa(map_1KYX, sounding_1K)[0])
+    if not ciou_B:
+        raise ValueError(f"{annotations.name}: none of its {len(missing)} annotated frames has a map")
+    silent_B = np.array(nsa_B)[~np.isnan(nsa_B)]
+    return MixScore(
+        localize.success(ciou_B, thresholds),
+        float(silent_B.mean()) if len(silent_B) else math.nan,
+        len(annotations) - len(annotations.annotated),
+        tuple(missing),
+    )
+
+
+def trivial(
+    annotations: Annotations, truth: str = "union", side: int = 224, thresholds: Sequence[float] = (0.3, 0.5)
+) -> pd.DataFrame:
+    """What masks score that know nothing of sound or picture: one row a mask (system, cIoU@t, AUC, count).
+
+    ``truth``: "union" of a frame's boxes, each "class" of it by itself, or annotators' "consensus".
+    Raises ValueError for another truth, or where no frame has a box.
+    """
+    import pandas as pd
+
+    blind = {
+        "whole image": localize.whole_image(side),
+        "centre disc, 50 %": localize.centre_disc(side, 0.5),
+        "centre disc, 25 %": localize.centre_disc(side, 0.25),
+        "centre box, 50 %": localize.centre_box(side, 0.5),
+    }
+    mask_RP = torch.from_numpy(np.stack(list(blind.values()))).flatten(1).float()
+    scores = [_fixed_ciou(mask_RP, _truths(frame, truth, side)) for frame in annotations.annotated]
+    if not scores:
+        raise ValueError(f"{annotations.name}: no frame has a box")
+    rows = []
+    for name, ciou_B in zip(blind, torch.cat(scores).T, strict=True):
+        result = localize.success(ciou_B, thresholds)
+        rates = {f"cIoU@{t:g}": rate for t, rate in result.success.items()}
+        rows.append({"system": name, **rates, "AUC": result.auc, "count": result.count, "skipped": result.skipped})
+    return pd.DataFrame(rows)
+
+
+def _fixed_ciou(mask_RP: Tensor, truth_BYX: Tensor) -> Tensor:
+    """``ciou_BR`` of the same flattened masks against every truth: ``localize.ciou`` as two matrix products."""
+    truth_BP = truth_BYX.flatten(1).float()
+    outside_BR = (truth_BP == 0).float() @ mask_RP.T
+    return (truth_BP @ mask_RP.T) / (truth_BP.sum(1, keepdim=True) + outside_BR)
+
+
+def _truth(frame: Frame, classes: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
+    """bool ``truth_1KYX`` and ``sounding_1K`` of one frame."""
+    truth_1KYX = torch.zeros(1, len(classes), side, side, dtype=torch.bool)
+    for category, mask_YX in frame.class_masks(side).items():
+        if category not in classes:
+            raise ValueError(f"{frame.key}: category {category} is annotated, but the maps are of {list(classes)}")
+        truth_1KYX[0, list(classes).index(category)] = mask_YX
+    sounding_K = torch.tensor([category in frame.categories for category in classes])
+    return truth_1KYX, sounding_K[None]
+
+
+def _truths(frame: Frame, truth: str, side: int) -> Tensor:
+    """``truth_BYX``, one or (by class) several a frame."""
+    if truth == "union":
+        return frame.union(side)[None]
+    if truth == "class":
+        return torch.stack(list(frame.class_masks(side).values()))
+    if truth == "consensus":
+        return frame.consensus(side)[None]
+    raise unknown("truth", truth, ("union", "class", "consensus"))
 
 
 @dataclass(frozen=True)
