@@ -25,8 +25,11 @@ book: $(STAMP) ## execute the stale chapters, then build the site at book/_build
 	$(BIN)/avlib book execute --stale
 	$(BIN)/avlib book build
 
-test: $(STAMP) ## every test
+test: $(STAMP) ## every test: the library, the chapters in their smallest form, and whether what is committed is current
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/avlib book test
+	$(BIN)/avlib book verify --stale
+	$(BIN)/avlib book check
 
 verify: $(STAMP) ## the strict checks: stale chapters and claims, and all committed outputs (minutes)
 	$(BIN)/avlib book check --strict

@@ -1,0 +1,297 @@
+"""The repository keeps its own rules: one lock, no addresses, short functions, documented names, a true README."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parent.parent
+AVLIB = sorted((REPO / "avlib").rglob("*.py"))
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def tracked() -> list[Path]:
+    """The files that git tracks (all files outside of build folders where there is no git)."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [REPO / name for name in listed.stdout.split("\0") if name and (REPO / name).is_file()]
+
+
+def text_of(path: Path) -> str:
+    """A file's text, empty for a binary file."""
+    data = path.read_bytes()
+    return "" if b"\0" in data[:4096] else data.decode("utf-8", errors="replace")
+
+
+def names_in(requirements: list[str]) -> set[str]:
+    """Normalised package names of requirement strings."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;]", r.strip())[0]).lower() for r in requirements}
+
+
+def locked() -> set[str]:
+    """Normalised names of the packages in the lock."""
+    return names_in(re.findall(r"^([A-Za-z0-9][\w.-]*)==", (REPO / "requirements.lock").read_text(), re.MULTILINE))
+
+
+def project() -> dict:
+    return tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+# --- environment ---------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_holds_every_declared_package_with_hashes() -> None:
+    extras = project()["optional-dependencies"]
+    declared = names_in(project()["dependencies"] + extras["book"] + extras["data"] + extras["dev"])
+    assert declared - locked() == set()
+    pins = re.findall(r"^[A-Za-z0-9][^\n]*==[^\n]*(?:\n {4}[^\n]*)*", (REPO / "requirements.lock").read_text(), re.M)
+    assert [p.split("==")[0] for p in pins if "--hash=sha256:" not in p] == []
+
+
+def test_the_lock_satisfies_the_declared_bounds() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    extras = project()["optional-dependencies"]
+    pins: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", (REPO / "requirements.lock").read_text(), re.M):
+        pins.setdefault(canonicalize_name(name), []).append(version)
+    for text in project()["dependencies"] + extras["book"] + extras["data"] + extras["dev"]:
+        wanted = Requirement(text)
+        for version in pins[canonicalize_name(wanted.name)]:
+            assert wanted.specifier.contains(version, prereleases=True), f"{text}, but {version} is locked"
+
+
+def test_packages_without_a_stated_licence_stay_out_of_the_lock() -> None:
+    assert names_in(project()["optional-dependencies"]["teacher"]) & locked() == set()
+
+
+def test_conda_users_get_the_same_lock() -> None:
+    environment = yaml.safe_load((REPO / "environment.yml").read_text())
+    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert "-r requirements.lock" in pip and "--require-hashes" in pip
+    python = next(d for d in environment["dependencies"] if isinstance(d, str) and d.startswith("python"))
+    assert project()["requires-python"] in python
+
+
+def test_the_readers_container_and_binder_use_the_lock() -> None:
+    assert (REPO / ".binder/requirements.txt").read_text().split() == ["-r", "../requirements.lock"]
+    assert "make env" in json.loads((REPO / ".devcontainer/devcontainer.json").read_text())["postCreateCommand"]
+
+
+def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:
+    registries = [
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "registry." + "npmjs",
+        "deb." + "debian",
+        "--index" + "-url",
+    ]
+    paths = ["/ro" + "ot/", "/home" + "/", "/tmp/" + "w/", "/wo" + "rk/"]
+    found = []
+    for path in tracked():
+        text = text_of(path)
+        found += [f"{path.relative_to(REPO)}: {word}" for word in registries + paths if word in text]
+    assert found == []
+
+
+def test_no_secret_is_asked_for() -> None:
+    for path in (REPO / ".github/workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text())
+        assert "jobs" in workflow, path.name
+        assert "secrets." not in path.read_text(), path.name
+
+
+def test_ci_runs_what_the_readme_names() -> None:
+    script = (REPO / ".ci/run").read_text()
+    assert script.index("make test") < script.index("make book")
+    assert (REPO / ".ci/run").stat().st_mode & 0o111
+
+
+# --- README and site -----------------------------------------------------------------------------------------------
+
+
+def makefile_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/instructors.md", "book/researchers.md"])
+def test_make_commands_in_the_prose_exist(name: str) -> None:
+    used = set(re.findall(r"`?\bmake ([a-z-]+)\b`?", "\n".join(code_in((REPO / name).read_text()))))
+    assert used <= makefile_targets()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/instructors.md", "book/researchers.md"])
+def test_avlib_commands_in_the_prose_exist(name: str) -> None:
+    from avlib.cli import parser
+
+    pieces = [line for block in code_in((REPO / name).read_text()) for line in block.split("\n")]
+    for line in pieces:
+        match = re.match(r"(?:torchrun .*-m )?avlib ([a-z][^#`]*)", line.strip())
+        if match:
+            words = [re.sub(r"^(NAME|METHOD|my_method)$", "l3", w) for w in match.group(1).split()]
+            parser().parse_args(words)
+
+
+def code_in(text: str) -> list[str]:
+    """Code blocks and code spans of a Markdown text."""
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+    return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+
+def toc_files() -> list[str]:
+    def walk(item: object) -> list[str]:
+        if isinstance(item, dict):
+            own = [item[k] for k in ("file", "root") if k in item]
+            return own + [f for k, v in item.items() if k not in ("file", "root") for f in walk(v)]
+        return [f for v in item for f in walk(v)] if isinstance(item, list) else []
+
+    return walk(yaml.safe_load((REPO / "_toc.yml").read_text()))
+
+
+def test_every_page_of_the_contents_exists_and_every_chapter_is_in_them() -> None:
+    files = toc_files()
+    missing = [f for f in files if not any((REPO / f"{f}{s}").is_file() for s in (".md", ".ipynb"))]
+    assert missing == []
+    here = {p.relative_to(REPO).with_suffix("").as_posix() for p in tracked() if p.match("notebooks/*/*.ipynb")}
+    assert here == {f for f in files if f.startswith("notebooks/")}
+
+
+def test_the_readme_lists_the_chapters_that_exist() -> None:
+    linked = set(re.findall(r"\]\((notebooks/[^)]+)\.ipynb\)", (REPO / "README.md").read_text()))
+    assert linked == {f for f in toc_files() if f.startswith("notebooks/")}
+
+
+def test_local_links_of_the_readme_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "ATTRIBUTIONS.md"):
+        for target in re.findall(r"\]\((?!http|#|mailto)([^)#]+)", (REPO / name).read_text()):
+            assert (REPO / target).exists(), f"{name} links to {target}"
+
+
+def test_each_method_of_the_map_has_a_paper_in_the_bibliography() -> None:
+    known = set(re.findall(r"^@\w+\{([^,]+),", (REPO / "book/references.bib").read_text(), re.MULTILINE))
+    methods = yaml.safe_load((REPO / "book/methods.yml").read_text())
+    assert {key for m in methods for key in m["cite"].split(",")} <= known
+    assert len({m["name"] for m in methods}) == len(methods) == 18
+
+
+def test_licences_are_there() -> None:
+    assert "MIT" in (REPO / "LICENSE").read_text()
+    assert "CC BY 4.0" in (REPO / "LICENSE-text").read_text()
+    for name in ("ATTRIBUTIONS.md", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md"):
+        assert (REPO / name).stat().st_size > 200, name
+
+
+def test_the_picture_of_the_readme_is_small_and_described() -> None:
+    pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (REPO / "README.md").read_text())
+    assert pictures
+    for alt, target in pictures:
+        assert len(alt) > 20 and (REPO / target).stat().st_size <= 200_000
+
+
+# --- code ----------------------------------------------------------------------------------------------------------
+
+
+def functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [n for n in ast.walk(tree) if isinstance(n, FUNCTION)]
+
+
+@pytest.mark.parametrize("path", AVLIB, ids=lambda p: p.relative_to(REPO).as_posix())
+def test_functions_are_short_and_public_names_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    long = [f"{f.name} ({n} lines)" for f in functions(tree) if (n := code_lines(f)) > 40]
+    assert long == []
+    if path.stat().st_size:
+        assert ast.get_docstring(tree), f"{path.name} says nothing about itself"
+    bare = [n.name for n in public(tree) if not ast.get_docstring(n)]
+    assert bare == []
+
+
+def code_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def public(tree: ast.Module) -> list:
+    """Public functions and classes at the top of a module."""
+    return [n for n in tree.body if isinstance(n, FUNCTION | ast.ClassDef) and not n.name.startswith("_")]
+
+
+METHODS = sorted(p for p in (REPO / "avlib/methods").glob("*.py") if p.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda p: p.name)
+def test_a_method_is_one_short_file(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").count("\n")
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert lines <= 120 or "lines" in docstring, f"{path.name} has {lines} lines and does not say why"
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda p: p.name)
+def test_a_method_imports_no_other_method_and_no_tools_of_the_book(path: Path) -> None:
+    barred = (
+        "avlib.methods",
+        "avlib.publish",
+        "avlib.recipes",
+        "avlib.evaluate",
+        "avlib.figures",
+        "avlib.world",
+        "avlib.cli",
+    )
+    modules = imports(ast.parse(path.read_text(encoding="utf-8")))
+    assert [m for m in modules if m.startswith(barred)] == []
+
+
+def imports(tree: ast.Module) -> list[str]:
+    """Dotted names of the modules that a file imports."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+    return names
+
+
+def test_the_core_imports_nothing_of_the_tools() -> None:
+    heavy = {
+        "papermill",
+        "nbval",
+        "sphinx",
+        "jupyter_book",
+        "datasets",
+        "librosa",
+        "torchmetrics",
+        "ot",
+        "mir_eval",
+        "pytest",
+    }
+    found = []
+    for path in AVLIB:
+        top = [
+            n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.Import | ast.ImportFrom)
+        ]
+        names = {m.split(".")[0] for m in imports(ast.Module(body=top, type_ignores=[]))}
+        if "publish" not in path.parts and names & heavy:
+            found.append(f"{path.relative_to(REPO)}: {sorted(names & heavy)}")
+    assert found == []
+
+
+def test_pickles_are_not_loaded() -> None:
+    for path in AVLIB:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                assert keywords.get("weights_only") == "True", f"{path.name}:{node.lineno}"
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("pickle.load", "pickle.loads", "joblib.load"), path.name
