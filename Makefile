@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
-export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help env book test verify lint bench lock lock-upgrade clean
@@ -26,7 +25,7 @@ book: $(STAMP) ## execute the stale chapters, then build the site at book/_build
 	$(BIN)/avlib book build
 
 test: $(STAMP) ## every test: the library, the chapters in their smallest form, and whether what is committed is current
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 	$(BIN)/avlib book test
 	$(BIN)/avlib book verify --stale
 	$(BIN)/avlib book check
