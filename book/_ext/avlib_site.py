@@ -85,18 +85,19 @@ def licences(source: Path, _: str) -> str:
 
 
 def scene(source: Path, argument: str) -> str:
-    """A playable scene: ``avlib:scene PRESET INDEX``."""
-    import torch
-
+    """A playable scene of two things, heard together or one at a time: ``avlib:scene PRESET INDEX``."""
     from avlib import figures
     from avlib.world import World
 
     preset, index = argument.split()
-    world = World(pack="orchestra", preset=preset, split="test", seed=0, size=128, seconds=2.0)
-    batch = world.batch(torch.tensor([int(index)]))
-    caption = "One made-up scene: press play, watch the cursor in the picture of its sound."
-    alt = "A drawn scene with its sound and the spectrogram of that sound, playable."
-    player = figures.player(batch, 0, caption=caption, alt=alt)
+    dials = {"things": (2, 2), "sounding": (2, 2), "side": (0.34, 0.44)}
+    world = World("orchestra", preset, split="test", seed=0, size=160, seconds=2.0, **dials)
+    batch = world.batch([int(index)])
+    names = [world.classes[k] for k in batch.truth.category_BN[0].tolist() if k >= 0]
+    sources = dict(zip(names, batch.truth.stem_BNS[0], strict=False))
+    caption = f"One made-up scene: {' and '.join(names)}. Press play, then listen to each alone."
+    alt = f"A drawn scene with {' and '.join(names)}, playable, above the spectrogram of its sound."
+    player = figures.player(batch, 0, sources=sources, caption=caption, alt=alt, side=160)
     return f"```{{raw}} html\n{player._repr_html_()}\n```"
 
 
