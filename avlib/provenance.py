@@ -228,6 +228,7 @@ def describe(
     seconds: float | None = None,
     packs: Mapping[str, str] | None = None,
     files: Iterable[Path] = (),
+    words: Iterable[str] = (),
     root: Path = ROOT,
 ) -> dict[str, Any]:
     """All that should be kept beside a result, as plain values for JSON.
@@ -238,11 +239,12 @@ def describe(
         seconds: how long it took.
         packs: name → sha256 of the packs it used.
         files: further files that it read, e.g. results.
+        words: text that selects entries of tables, as for `sources`; the profile's name always does.
         root: folder of the package.
     """
     base = root.parent
     lock = base / "requirements.lock"
-    found = parts(source, [profile], root)
+    found = parts(source, [profile, *words], root)
     relative = {f.resolve(): f for f in map(Path, files)}
     named = {(p.relative_to(base).as_posix() if p.is_relative_to(base) else f.name): p for p, f in relative.items()}
     return {

@@ -1,7 +1,7 @@
 """The training loop: one function for every method.
 
-`fit` asks a method for ``loss(batch, step)`` and a stream for ``batches(step)``. Because a batch is a pure function of the
-step, a checkpoint needs only the number of the next step, the weights, the optimiser and the states of the random
+`fit` asks a method for ``loss(batch, step)`` and a stream for ``batches(step)``. Because a batch is a pure function of
+the step, a checkpoint needs only the number of the next step, the weights, the optimiser and the states of the random
 generators, and a run that was cut off ends with exactly the weights of one that was not.
 """
 
@@ -205,7 +205,7 @@ class _Run:
         if parallel:
             from avlib import distributed
 
-            self.device = torch.device(distributed.setup(config.device))
+            self.device = distributed.setup(self.device)
             self.main = distributed.is_main()
         method.to(self.device)
         if config.channels_last:

@@ -1,0 +1,1 @@
+"""The methods: one paper, one file, one class with ``embed(batch)`` and ``loss(batch, step)``."""

@@ -1,0 +1,52 @@
+"""How each paper's method is trained and judged here: its world, its budget, the arms of its experiment, its claims.
+
+A recipe is a module with
+
+* ``ARMS``: names of the arms; the first one is the method itself;
+* ``train(profile, seed, arm=ARMS[0], out=None, device="auto") -> (method, History)``;
+* ``run(profile, seed, arm, device="auto") -> dict[str, float]``: train one arm and measure it;
+* ``CLAIMS``: a tuple of `avlib.results.Claim`; ``CHANCE`` (optional): what each metric is worth by luck.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from avlib.errors import unknown
+
+PARTS = ("ARMS", "CLAIMS", "train", "run")
+
+
+def names() -> tuple[str, ...]:
+    """Names of the recipes that come with the library."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])))
+
+
+def load(name: str) -> ModuleType:
+    """The recipe of a method; a name with a dot is a module of your own, as Python would import it.
+
+    Raises:
+        ValueError: an unknown name (the right ones are listed), or a module that lacks a part of a recipe.
+    """
+    if "." in name:
+        try:
+            recipe = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"there is no module {error.name!r} to take the recipe {name!r} from") from error
+    elif name in names():
+        recipe = importlib.import_module(f"avlib.recipes.{name}")
+    else:
+        raise unknown("method", name, names())
+    missing = [part for part in PARTS if not hasattr(recipe, part)]
+    if missing:
+        raise ValueError(f"{recipe.__name__} is not a recipe: it lacks {', '.join(missing)}")
+    return recipe
+
+
+def check_arm(recipe: ModuleType, arm: str) -> None:
+    """Raise ValueError, with the right names, where the recipe has no such arm."""
+    if arm not in recipe.ARMS:
+        raise unknown(f"arm of {recipe.__name__.rpartition('.')[2]}", arm, recipe.ARMS)
