@@ -83,17 +83,21 @@ def _clean(confidence_B: Floats, well_B: Bools, positive_B: Bools) -> tuple[floa
     return ap, float(f1_C[best]), float(threshold_C[best])
 
 
+def _official(true: int, false: int, missed: int) -> tuple[float, float]:
+    """Precision and recall as SLAVC's code has them: an empty denominator gives 1."""
+    return (true / (true + false) if true + false else 1.0), (true / (true + missed) if true + missed else 1.0)
+
+
 def _slavc(confidence_B: Floats, well_B: Bools, positive_B: Bools) -> tuple[float, float, float]:
-    def precision_recall(threshold: float) -> tuple[float, float]:
-        true, false, missed = _counts(confidence_B, well_B, positive_B, threshold)
-        return (true / (true + false) if true + false else 1.0), (true / (true + missed) if true + missed else 1.0)
+    def at(thresholds: Floats) -> list[tuple[float, float]]:
+        return [_official(*_counts(confidence_B, well_B, positive_B, t)) for t in thresholds]
 
     rising_B = np.sort(confidence_B)
-    points = [precision_recall(t) for t in rising_B[:-1][:: -max(1, len(rising_B) // 200)]]
+    points = at(rising_B[:-1][:: -max(1, len(rising_B) // 200)])
     envelope = [max(p for p, _ in points[i:]) for i in range(len(points))]
     ap = sum(envelope[i] * (points[i + 1][1] - points[i][1]) for i in range(len(points) - 1))
     coarse = rising_B[:: max(1, len(rising_B) // 10)]
-    f1 = [2 * p * r / (p + r) if p + r > 0 else 0.0 for p, r in map(precision_recall, coarse)]
+    f1 = [2 * p * r / (p + r) if p + r > 0 else 0.0 for p, r in at(coarse)]
     return float(ap), float(max(f1)), float(coarse[int(np.argmax(f1))])
 
 
@@ -111,8 +115,8 @@ def with_negatives(
     Args:
         ciou_B: of visible clips; ignored (may be NaN) elsewhere.
         visible_B: does the picture show the source of the sound?
-        compat: "slavc" copies its released code: a mislocated positive is no FN, the first recall segment is dropped,
-            F1 is looked up at about 11 thresholds, an empty denominator gives 1.
+        compat: "slavc" copies its released code: a mislocated positive is no FN, the highest threshold and the first
+            recall segment are dropped, F1 is looked up at about 11 thresholds, an empty denominator gives 1.
 
     Raises:
         ValueError: lengths differ, no positive, NaN confidence, NaN cIoU of a visible clip.

@@ -1,0 +1,78 @@
+"""Clusters against classes: loops, scikit-learn, edges."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from avlib.evaluate import clusters
+from tests.reference import metrics as slow
+
+
+def test_renamed_classes_are_perfect():
+    score = clusters.agreement([5, 5, 9, 9, 7, 7], [0, 0, 1, 1, 2, 2])
+    assert (score.nmi, score.ami, score.ari, score.accuracy, score.purity) == pytest.approx((1,) * 5)
+    assert score.entropy == 0 and score.chance == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("clusters_", "classes"), [(3, 4), (4, 3), (4, 4), (6, 2)])
+def test_equal_to_loops_and_scikit_learn(clusters_, classes):
+    rng = np.random.default_rng(clusters_)
+    cluster, label = rng.integers(0, clusters_, 60), rng.integers(0, classes, 60)
+    score, want = clusters.agreement(cluster, label), slow.clusters(cluster.tolist(), label.tolist())
+    assert {name: getattr(score, name) for name in want} == pytest.approx(want)
+    assert score.ami == pytest.approx(sk.adjusted_mutual_info_score(label, cluster))
+    assert score.ari == pytest.approx(sk.adjusted_rand_score(label, cluster))
+    assert (score.clusters, score.classes, score.count) == (clusters_, classes, 60)
+
+
+def test_unmatched_clusters_count_as_wrong():
+    score = clusters.agreement([0, 0, 1, 2], [0, 0, 0, 1])
+    assert score.accuracy == 0.75 and score.purity == 1
+
+
+def test_ids_do_not_matter():
+    rng = np.random.default_rng(1)
+    cluster, label = rng.integers(0, 5, 40), rng.integers(0, 4, 40)
+    plain, renamed = clusters.agreement(cluster, label), clusters.agreement(97 - 3 * cluster, label * 10)
+    assert vars(plain) == pytest.approx(vars(renamed))
+
+
+def test_constant_partitions():
+    assert clusters.agreement([0, 0, 0], [4, 4, 4]).nmi == 1
+    assert clusters.agreement([0, 0, 0, 0], [0, 0, 1, 1]).nmi == 0
+    score = clusters.agreement([0] * 4, [0, 0, 1, 1])
+    assert score.entropy == pytest.approx(math.log(2)) and score.accuracy == score.chance == 0.5
+
+
+def test_random_clusters_are_at_chance_once_corrected():
+    rng = np.random.default_rng(2)
+    score = clusters.agreement(rng.integers(0, 20, 400), rng.integers(0, 5, 400))
+    assert abs(score.ami) < 0.03 and abs(score.ari) < 0.03 and score.nmi > 0.03
+
+
+def test_names_are_fitted_on_train_and_applied_to_test():
+    train_cluster, train_label = [0, 0, 1, 1, 2, 3, 3], [8, 8, 9, 9, 8, 9, 9]
+    names = clusters.match(train_cluster, train_label)
+    assert names == {0: 8, 1: 9, 2: 8, 3: 9}
+    assert clusters.rename([3, 0, 12], names).tolist() == [9, 8, -1]
+
+
+def test_a_surplus_cluster_is_named_by_its_majority_though_the_match_is_one_to_one():
+    names = clusters.match([0] * 6 + [1] * 3 + [2] * 4, [0] * 6 + [0] * 3 + [1] * 4)
+    assert names == {0: 0, 1: 0, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: clusters.agreement([0, 1], [0]), "cluster_B 2, label_B 1"),
+        (lambda: clusters.agreement([], []), "empty"),
+        (lambda: clusters.agreement([0.5], [1]), "whole numbers"),
+        (lambda: clusters.agreement([[1]], [1]), "1 axes"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
