@@ -1,0 +1,197 @@
+"""The site.
+
+Sources are staged under ``book/_build/stage``, where each chapter gains what only a build knows.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from avlib.publish import chapters, record
+from avlib.publish.chapters import Chapter, Notebook, tags
+from avlib.publish.release import edition as edition_of
+
+OPTIONS = ("-W", "-n", "--keep-going")
+"""Every warning is an error, missing references are warnings, and all of them are listed."""
+
+START = "from jupyter_book.cli.main import main; main()"
+"""jupyter-book of this interpreter, wherever its script lies."""
+
+EDITIONS = ("instructor", "student")
+
+
+def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
+    """The chapter as the site shows it: provenance under the title, a description for searches, solutions folded."""
+    provenance = record.line(notebook, chapter)
+    claims = record.stale_claims(notebook, chapter.root)
+    page = edition_of(edition)(notebook)
+    title, description = chapters.opening(page)
+    if title:
+        lines = [provenance, *(f"Claims out of date: {line}" for line in claims)]
+        small = "<br>".join(html.escape(line) for line in lines)
+        first = page["cells"][0] = copy.deepcopy(page["cells"][0])
+        first["source"] = re.sub(
+            r"^(# .+)$",
+            lambda m: f'{m[1]}\n\n<p class="avlib-provenance">{small}</p>\n',
+            first["source"],
+            count=1,
+            flags=re.M,
+        )
+    kept = {key: value for key, value in page["metadata"].items() if key != record.KEY}
+    if description:
+        plain = re.sub(r"[*_`]|\{[\w:]+\}`[^`]*`|\$[^$]*\$|\[([^\]]*)\]\([^)]*\)", r"\1", description)
+        kept["myst"] = {**kept.get("myst", {}), "html_meta": {"description": " ".join(plain.split())}}
+    page["metadata"] = kept
+    return _folded(page)
+
+
+def _folded(page: Notebook) -> Notebook:
+    """Solutions that no directive folds away are folded by a tag."""
+    inside = False
+    for cell in page["cells"]:
+        if cell["cell_type"] == "markdown":
+            for word in re.findall(r"\{solution-(start|end)\}", cell["source"]):
+                inside = word == "start"
+        elif "solution" in tags(cell) and not inside:
+            cell["metadata"]["tags"] = [*tags(cell), "hide-cell"]
+            shown = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+            cell["metadata"]["mystnb"] = {**shown, **cell["metadata"].get("mystnb", {})}
+    return page
+
+
+def _files(root: Path, edition: str) -> Iterator[tuple[Path, bytes]]:
+    """Every source of the site: path within the stage, and content."""
+    for name in ("_config.yml", "_toc.yml"):
+        text = (root / name).read_bytes()
+        yield Path(name), _student_config(text) if (name, edition) == ("_config.yml", "student") else text
+    for path in sorted((root / "book").rglob("*")):
+        relative = path.relative_to(root)
+        if path.is_file() and not {"_build", "__pycache__"} & set(relative.parts):
+            yield relative, path.read_bytes()
+    for path in sorted((root / "notebooks").rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.is_file() and path.suffix != ".ipynb" and not hidden:
+            yield path.relative_to(root), path.read_bytes()
+    for chapter in chapters.find(root):
+        page = staged(chapters.read(chapter.path), chapter, edition)
+        yield chapter.path.relative_to(root), chapters.dumps(page).encode()
+
+
+def _student_config(text: bytes) -> bytes:
+    import yaml
+
+    config: dict[str, Any] = yaml.safe_load(text)
+    config.setdefault("sphinx", {}).setdefault("config", {})["hide_solutions"] = True
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def stage(root: Path, edition: str, folder: Path) -> None:
+    """Bring ``folder`` up to date with the sources; an unchanged file keeps its time, so that its page is not rebuilt.
+
+    Raises:
+        FileNotFoundError: no ``_config.yml`` or ``_toc.yml``.
+    """
+    wanted = dict(_files(root, edition))
+    for path, content in wanted.items():
+        target = folder / path
+        if not target.is_file() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for target in [p for p in folder.rglob("*") if p.is_file()]:
+        relative = target.relative_to(folder)
+        if relative not in wanted and relative.parts[0] != "_build":
+            target.unlink()
+
+
+def _library_key(root: Path) -> str:
+    """Changes when anything changes that pages are written from besides their own sources."""
+    package = Path(__file__).resolve().parents[1]
+    found = hashlib.sha256()
+    places = [
+        *package.rglob("*.py"),
+        *(root / "book" / "_ext").rglob("*.py"),
+        root / "_config.yml",
+        root / "_toc.yml",
+        root / "book" / "methods.yml",
+    ]
+    for path in sorted(p for p in places if p.is_file()):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def build(
+    root: Path, *, edition: str = "instructor", out: Path | None = None, say: Callable[[str], None] = print
+) -> Path:
+    """Build the site of an edition; returns its ``index.html``. A build that fails leaves the site that was there.
+
+    Args:
+        root: the folder that holds ``_config.yml``, ``_toc.yml``, ``book/`` and ``notebooks/``.
+        edition: "instructor" or "student".
+        out: where the site goes; ``book/_build/html`` for the instructor's, ``book/_build/student`` for the student's.
+        say: called with each line that jupyter-book prints.
+
+    Raises:
+        ValueError: an unknown edition.
+        RuntimeError: jupyter-book failed; the message holds its warnings.
+    """
+    from avlib.errors import unknown
+
+    if edition not in EDITIONS:
+        raise unknown("edition of the site", edition, EDITIONS)
+    base = root / "book" / "_build"
+    out = out or base / ("html" if edition == "instructor" else edition)
+    folder = base / "stage" / edition
+    stage(root, edition, folder)
+    key, mark = _library_key(root), folder / "_build" / "key"
+    again = [] if mark.exists() and mark.read_text() == key else ["--all"]
+    mark.unlink(missing_ok=True)
+    _jupyter_book(folder, again, say)
+    mark.write_text(key)
+    _swap(folder / "_build" / "html", out)
+    return out / "index.html"
+
+
+def _jupyter_book(folder: Path, options: list[str], say: Callable[[str], None]) -> None:
+    package = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(path for path in (package, os.environ.get("PYTHONPATH", "")) if path)
+    command = [sys.executable, "-c", START, "build", str(folder), *OPTIONS, *options]
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    warnings, lines = [], []
+    for coloured in process.stdout:
+        line = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+        say(line.rstrip())
+        lines.append(line.rstrip())
+        if re.search(r"\b(WARNING|ERROR)\b", line):
+            warnings.append(line.strip().replace(f"{folder}/", ""))
+    if process.wait():
+        what = "\n".join(warnings or [line for line in lines if line.strip("= ")][-20:])
+        raise RuntimeError(
+            f"the site has faults and did not replace the last one (see {folder / '_build' / 'html'}):\n{what}"
+        )
+
+
+def _swap(made: Path, out: Path) -> None:
+    """Put a copy of ``made`` at ``out`` in one step."""
+    fresh, old = (out.with_name(f".{out.name}.{end}") for end in ("new", "old"))
+    for path in (fresh, old):
+        shutil.rmtree(path, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(made, fresh)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)

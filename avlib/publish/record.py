@@ -1,0 +1,161 @@
+"""What a run leaves in a notebook's metadata (key ``avlib``), and whether it still holds.
+
+The record is ``{"profile", "seed", "seconds", "peak_bytes", "commit", "provenance"}``; ``provenance`` is what
+``avlib.provenance.describe`` gives for the chapter's code: hashes of the code cells, of each reached definition of
+the library, of the lock file and of the claims records that the chapter shows, with versions and device.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from avlib import provenance
+from avlib.publish import chapters
+from avlib.publish.chapters import Chapter, ChapterError, Notebook
+
+KEY = "avlib"
+
+
+def _library(root: Path) -> Path:
+    return root / "avlib" if (root / "avlib").is_dir() else provenance.ROOT
+
+
+def methods(notebook: Notebook) -> list[str]:
+    """Methods whose recorded claims the chapter reads: the first argument of each ``results.read("…")``."""
+    try:
+        tree = ast.parse(chapters.code(notebook))
+    except SyntaxError:
+        return []
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func)
+            if re.fullmatch(r"(?:avlib\.)?(?:results\.)?read", called) and isinstance(node.args[0].value, str):
+                names.append(node.args[0].value)
+    return sorted(set(names))
+
+
+def claims_files(notebook: Notebook, root: Path, profile: str) -> list[Path]:
+    """The claims records that the chapter shows, where they exist: of its profile, and of ``cpu``."""
+    found = [root / "results" / name / f"{method}.json" for method in methods(notebook) for name in {profile, "cpu"}]
+    return sorted(path for path in found if path.exists())
+
+
+def now(notebook: Notebook, root: Path, profile: str, seed: int, seconds: float | None = None) -> dict[str, Any]:
+    """The provenance of the chapter's code as it and the library are at this moment.
+
+    Raises:
+        ValueError: the code is not Python.
+    """
+    return provenance.describe(
+        chapters.code(notebook),
+        profile=profile,
+        seed=seed,
+        device=_device(),
+        seconds=seconds,
+        files=claims_files(notebook, root, profile),
+        root=_library(root),
+    )
+
+
+def _device() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def make(before: dict[str, Any], root: Path, profile: str, seed: int, seconds: float, peak: int) -> dict[str, Any]:
+    """The record of a run; ``before`` is its provenance as it was when the run began."""
+    return {
+        "profile": profile,
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "peak_bytes": round(peak, -6),
+        "commit": commit(root),
+        "provenance": {**before, "seconds": round(seconds, 1)},
+    }
+
+
+def commit(root: Path) -> str | None:
+    """The short name of the commit that is checked out, with ``+`` where avlib differs from it; None outside of git."""
+    git = ["git", "-C", str(root)]
+    try:
+        name = subprocess.run(
+            [*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "avlib"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{name}+" if changed.strip() else name
+
+
+def reasons(notebook: Notebook, root: Path, made: dict[str, Any] | None = None) -> list[str]:
+    """Why the outputs are stale; empty where they are not.
+
+    ``made`` is another notebook's record, to be judged instead of its own.
+    """
+    made = notebook["metadata"].get(KEY) if made is None else made
+    if not made or "provenance" not in made:
+        return ["it was never executed with 'avlib book execute'"]
+    try:
+        today = now(notebook, root, made["profile"], made["seed"])
+    except ValueError as error:
+        return [f"its code cannot be read: {error}"]
+    return provenance.compare(made["provenance"], today)
+
+
+def is_fresh(target: Path, source: Notebook, root: Path, profile: str, seed: int) -> bool:
+    """Does ``target`` hold outputs of ``source`` as it is now, made with this profile and seed?"""
+    try:
+        made = chapters.read(target)["metadata"].get(KEY, {})
+    except (OSError, ChapterError):
+        return False
+    return (made.get("profile"), made.get("seed")) == (profile, seed) and not reasons(source, root, made)
+
+
+def stale_claims(notebook: Notebook, root: Path) -> list[str]:
+    """Recorded claims shown by the chapter that are out of date, each with its first reason."""
+    lines: list[str] = []
+    made = notebook["metadata"].get(KEY, {})
+    for path in claims_files(notebook, root, made.get("profile", "cpu")):
+        from avlib import results
+
+        try:
+            why = results.read(path.stem, path.parent.name).stale()
+        except (OSError, ValueError) as error:
+            why = [str(error)]
+        if why:
+            lines.append(
+                f"results/{path.parent.name}/{path.name}: {why[0]}"
+                + (f" (and {len(why) - 1} more)" if len(why) > 1 else "")
+            )
+    return lines
+
+
+def line(notebook: Notebook, chapter: Chapter) -> str:
+    """One line about the run that made the outputs, for the chapter's page."""
+    made = notebook["metadata"].get(KEY)
+    if not made:
+        return "Not executed yet."
+    versions = made["provenance"].get("versions", {})
+    why = reasons(notebook, chapter.root)
+    parts = [
+        f"Run on {made['provenance'].get('device', 'an unknown device')}",
+        f"profile {made['profile']}",
+        f"seed {made['seed']}",
+        f"{made['seconds']:.0f} s",
+        f"peak {made['peak_bytes'] / 1e9:.1f} GB",
+        f"torch {versions.get('torch', '?')}",
+        f"avlib {made['commit'] or versions.get('avlib', '?')}",
+        f"stale: {why[0] if why else 'no'}",
+    ]
+    return " · ".join(parts)

@@ -1,0 +1,439 @@
+"""The rules of a chapter: each is a function of one ``Page`` that yields what breaks it. ``RULES`` names them."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from avlib.publish import chapters, prose
+from avlib.publish.chapters import Cell, Chapter, Notebook, tags
+
+CODE_LINES = 15
+"""Lines that a code cell may have, blank ones not counted."""
+CODE_MEDIAN = 8
+"""What half of a chapter's code cells must not exceed, lines."""
+PROSE_WORDS = 160
+"""Words that a Markdown cell may have; code, mathematics and tables are not counted."""
+DESCRIPTION = (30, 300)
+"""Least and greatest length of a chapter's description, characters."""
+ALT_LENGTH = 15
+"""Least length of an alternative text, characters."""
+EXERCISES = 3
+"""Exercises that a chapter has at least."""
+PLAYER_BYTES = 300_000
+"""Size of a playable figure beyond which it is noted."""
+
+NUMBER = r"[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)"
+METRIC = (
+    r"(?:accurac(?:y|ies)|precision|purity|[cC]?IoU|mIoU|AUC|mAP|AP|NMI|ARI|NSA|nDCG|F1|PSNR|SNR|SI-SDR|SDR|SIR|SAR|LocAP"
+    r"|(?:recall|precision|R|P)@\d+|top-\d|median rank|pointing(?: game)?|IoU@\.?\d[.\d]*)"
+)
+LINK_WORDS = "of|is|was|are|at|to|by|about|around|roughly|nearly|over|above|below|under|only|reach(?:es|ed)?|score of"
+JOIN = rf"(?:\s*(?:{LINK_WORDS}|[:=≈≥≤<>→|~(])){{0,3}}\s*"
+PERCENT = re.compile(rf"{NUMBER}\s*(?:\\?%|per ?cent\b|percent\w*\b|(?:percentage )?points\b)", re.I)
+METRIC_NUMBER = re.compile(
+    rf"(?<![\w@-])(?:{METRIC}(?![\w@]|\.\d){JOIN}{NUMBER}(?![\w@]|\s+[a-z]{{3,}}s\b)|(?<![\w@.-]){NUMBER}\s+(?:of\s+)?{METRIC}(?![\w]))"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. ``level`` is "fail" or "note"; ``cell`` counts from 1, 0 means the whole chapter."""
+
+    chapter: str
+    rule: str
+    message: str
+    cell: int = 0
+    id: str = ""
+    level: str = "fail"
+
+    def __str__(self) -> str:
+        place = f"cell {self.cell} ({self.id}): " if self.cell else ""
+        return f"{self.chapter}: {self.rule}: {place}{self.message}"
+
+
+@dataclass(frozen=True)
+class Book:
+    """What the rules need to know of the rest of the tree."""
+
+    root: Path
+    bibliography: frozenset[str] = frozenset()
+    _anchors: dict[Path, set[str] | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Book:
+        """Read the bibliography of ``root``."""
+        keys: set[str] = set()
+        for path in sorted((root / "book").glob("*.bib")):
+            keys |= set(re.findall(r"^\s*@\w+\{\s*([^,\s]+)\s*,", path.read_text(encoding="utf-8"), re.M))
+        return cls(root, frozenset(keys))
+
+    def anchors(self, path: Path) -> set[str] | None:
+        """The anchors of a notebook or Markdown file; None for any other file."""
+        if path not in self._anchors:
+            text = None
+            if path.suffix == ".ipynb":
+                text = "\n\n".join(c["source"] for c in chapters.read(path)["cells"] if c["cell_type"] == "markdown")
+            elif path.suffix == ".md":
+                text = path.read_text(encoding="utf-8")
+            self._anchors[path] = None if text is None else prose.anchors(text)
+        return self._anchors[path]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A chapter under inspection."""
+
+    chapter: Chapter
+    notebook: Notebook
+    book: Book
+
+    @cached_property
+    def cells(self) -> list[tuple[int, Cell]]:
+        """All cells, counted from 1."""
+        return list(enumerate(self.notebook["cells"], 1))
+
+    @cached_property
+    def code(self) -> list[tuple[int, Cell]]:
+        """Code cells, with their places among all cells."""
+        return [(i, c) for i, c in self.cells if c["cell_type"] == "code"]
+
+    @cached_property
+    def markdown(self) -> list[tuple[int, Cell]]:
+        """Markdown cells, with their places among all cells."""
+        return [(i, c) for i, c in self.cells if c["cell_type"] == "markdown"]
+
+    def outputs(self) -> Iterator[tuple[int, Cell, dict[str, Any]]]:
+        """Each output with its cell."""
+        return ((i, cell, output) for i, cell in self.code for output in cell.get("outputs", []))
+
+    def problem(self, rule: str, message: str, at: int = 0, level: str = "fail") -> Problem:
+        """A problem of this page; ``at`` is the cell, counted from 1."""
+        name = str(self.notebook["cells"][at - 1].get("id", "")) if at else ""
+        return Problem(self.chapter.name, rule, message, at, name, level)
+
+
+def parameters(page: Page) -> Iterator[Problem]:
+    """One parameters cell of literals, with ``profile`` and ``seed``."""
+    try:
+        found = chapters.parameters(page.notebook, "the chapter")
+    except chapters.ChapterError as error:
+        yield page.problem("parameters", str(error))
+        return
+    for name in {"profile", "seed"} - found.keys():
+        yield page.problem("parameters", f"the parameters cell has no {name!r}")
+
+
+def opening(page: Page) -> Iterator[Problem]:
+    """Title and description in the first cell."""
+    title, description = chapters.opening(page.notebook)
+    shortest, longest = DESCRIPTION
+    if not title:
+        yield page.problem("opening", "the first cell does not begin with '# Title'")
+    elif not shortest <= len(description) <= longest:
+        found = f"is {len(description)} characters" if description else "is missing"
+        yield page.problem(
+            "opening", f"the paragraph under the title {found}; it is the page's description, {shortest} to {longest}"
+        )
+
+
+def counts(page: Page) -> Iterator[Problem]:
+    """Every code cell ran, once, from top to bottom."""
+    expected = 0
+    for i, cell in page.code:
+        if not cell["source"].strip():
+            yield page.problem("counts", "the code cell is empty", i)
+            continue
+        expected += 1
+        count = cell.get("execution_count")
+        if count is None:
+            yield page.problem("counts", "was not executed (its count is null)", i)
+        elif count != expected:
+            yield page.problem("counts", f"ran as [{count}] where [{expected}] is due", i)
+
+
+def outputs(page: Page) -> Iterator[Problem]:
+    """No error that is not meant, nothing on stderr, no path or address of one machine."""
+    for i, cell, output in page.outputs():
+        if output["output_type"] == "error" and "raises-exception" not in tags(cell):
+            yield page.problem("outputs", f"holds an error: {output.get('ename')}: {output.get('evalue')}", i)
+        if output["output_type"] == "stream" and output.get("name") == "stderr":
+            yield page.problem("outputs", f"wrote to stderr: {output['text'].strip().split(chr(10))[-1][:90]!r}", i)
+        texts = [output.get("text", ""), output.get("data", {}).get("text/plain", "")]
+        for text in texts:
+            trace = re.search(r"(?<![\w/])/(?:home|Users|root|tmp|var|work)/[\w./-]+|\bat 0x[0-9a-f]{6,}", text)
+            if trace:
+                yield page.problem("outputs", f"prints something of one machine: {trace[0]!r}", i)
+
+
+def length(page: Page) -> Iterator[Problem]:
+    """Short cells: code by its lines (and their median), Markdown by its words."""
+    sizes = []
+    for i, cell in page.code:
+        lines = sum(1 for line in cell["source"].split("\n") if line.strip())
+        if "quiz" in tags(cell):
+            continue
+        sizes.append(lines)
+        if lines > CODE_LINES:
+            yield page.problem("length", f"{lines} lines of code; at most {CODE_LINES}", i)
+    if sizes and statistics.median(sizes) > CODE_MEDIAN:
+        yield page.problem(
+            "length", f"half of the code cells have more than {CODE_MEDIAN} lines (median {statistics.median(sizes):g})"
+        )
+    for i, cell in page.markdown:
+        if (count := prose.words(cell["source"])) > PROSE_WORDS:
+            yield page.problem("length", f"{count} words; at most {PROSE_WORDS}", i)
+
+
+def imports(page: Page) -> Iterator[Problem]:
+    """No star imports."""
+    for i, cell in page.code:
+        if re.search(r"^\s*from\s+\S+\s+import\s+\*", cell["source"], re.M):
+            yield page.problem("imports", "imports with a star; name what the chapter uses", i)
+
+
+class _Page(HTMLParser):
+    """The elements of an HTML output that can be dead or lack a description."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], bool]] = []
+        self.texts: list[tuple[dict[str, str | None], str]] = []
+        self._labelled: list[str] = []
+        self._script: dict[str, str | None] | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, found, bool(self._labelled)))
+        self._script = found if tag == "script" else None
+        if tag in ("figure", "div", "section") and (self._labelled or (found.get("aria-label") or "").strip()):
+            self._labelled.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
+        if self._labelled and self._labelled[-1] == tag:
+            self._labelled.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._script is not None:
+            self.texts.append((self._script, data))
+
+
+def _html(page: Page) -> Iterator[tuple[int, Cell, str]]:
+    for i, cell, output in page.outputs():
+        html = output.get("data", {}).get("text/html")
+        if isinstance(html, str):
+            yield i, cell, html
+
+
+def alt(page: Page) -> Iterator[Problem]:
+    """Every picture says in words what it shows."""
+    for i, cell, output in page.outputs():
+        data = output.get("data", {})
+        picture = any(mime.startswith("image/") for mime in data) and "text/html" not in data
+        words = str(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")).strip()
+        if picture and len(words) < ALT_LENGTH:
+            found = f"only {words!r}" if words else "none"
+            yield page.problem(
+                "alt", f"the figure's alternative text (cell metadata mystnb.image.alt) is missing: {found}", i
+            )
+    for i, _, html in _html(page):
+        for tag, attributes, inside in _Page(html).elements:
+            words = (attributes.get("alt") or "").strip()
+            if tag == "img" and not words and not (inside and "alt" in attributes):
+                yield page.problem("alt", "a picture in the HTML output has no alternative text", i)
+            if "av" in (attributes.get("class") or "").split() and not (attributes.get("aria-label") or "").strip():
+                yield page.problem("alt", "a player has no alternative text (aria-label)", i)
+    for i, cell in page.markdown:
+        for target, words, image in prose.links(cell["source"]):
+            if image and not words.strip():
+                yield page.problem("alt", f"the picture {target} has no alternative text", i)
+        for target, described in prose.figures(cell["source"]):
+            if not described:
+                yield page.problem("alt", f"the figure {target} has no :alt:", i)
+
+
+def _dead(source: str) -> str | None:
+    """Why an embedded source shows nothing, or None."""
+    if not source.strip():
+        return "an empty source"
+    match = re.match(r"data:([\w/+.-]+)?((?:;[\w=.+-]+)*),(.*)", source, re.S)
+    if match is None:
+        return f"a source outside of the page ({source[:60]})"
+    if ";base64" in (match[2] or ""):
+        try:
+            size = len(base64.b64decode("".join(match[3].split()), validate=True))
+        except (binascii.Error, ValueError):
+            return "broken base64"
+    else:
+        size = len(match[3])
+    return None if size >= 24 else f"only {size} bytes of {match[1]}"
+
+
+def players(page: Page) -> Iterator[Problem]:
+    """What can be played carries its sound and pictures with it, and they can be read."""
+    for i, _, html in _html(page):
+        if len(html) > PLAYER_BYTES * 2:
+            yield page.problem("players", f"{len(html) / 1e3:.0f} kB of HTML in one output", i, "note")
+        parsed = _Page(html)
+        for tag, attributes, _ in parsed.elements:
+            if tag in ("img", "audio", "video", "source", "embed"):
+                nested = tag in ("audio", "video") and "src" not in attributes and "<source" in html
+                reason = None if nested else _dead(attributes.get("src") or "")
+                if reason:
+                    yield page.problem("players", f"<{tag}> has {reason}", i)
+            kinds = (attributes.get("class") or "").split()
+            if "av-player" in kinds and not any(t in ("audio", "video") for t, _, _ in parsed.elements):
+                yield page.problem("players", "a player holds no sound", i)
+        for attributes, text in parsed.texts:
+            if attributes.get("type") == "application/json" and not _loads(text):
+                yield page.problem("players", "a player's data is empty or not JSON", i)
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None
+
+
+def typed_numbers(page: Page) -> Iterator[Problem]:
+    """No result is typed into prose: digits beside % or a metric's name come from a run, or are quoted with a source.
+
+    Free are code, mathematics (write a threshold as ``$\\mathrm{IoU} \\ge 0.5$`` or IoU@0.5), roles such as
+    ``{glue:text}``, and block quotes that cite. In a cell tagged ``typed-number`` a sentence may hold such digits
+    when that sentence cites its source.
+    """
+    for i, cell in page.markdown:
+        quoting = "typed-number" in tags(cell)
+        text = re.sub(r"(?:^>.*\n?)+", lambda m: "" if prose.CITE.search(m[0]) else m[0], cell["source"], flags=re.M)
+        for sentence in prose.sentences(prose.without_code(text)):
+            cited = prose.CITE.search(sentence) or re.search(r"\]\(https?://", sentence)
+            found = PERCENT.search(prose.plain(sentence)) or METRIC_NUMBER.search(prose.plain(sentence))
+            if found and not (quoting and cited):
+                why = (
+                    "its sentence cites no source"
+                    if quoting
+                    else "read it from results, or quote it (tag typed-number) with its source"
+                )
+                yield page.problem("typed-number", f"{' '.join(found[0].split())!r}: {why}", i)
+
+
+def links(page: Page) -> Iterator[Problem]:
+    """Links within the book lead somewhere, anchors included."""
+    for i, cell in page.markdown:
+        found = [target for target, _, _ in prose.links(cell["source"])]
+        for target in [*found, *(file for file, _ in prose.figures(cell["source"]))]:
+            if (reason := _broken(page, target)) is not None:
+                yield page.problem("links", reason, i)
+
+
+def _broken(page: Page, target: str) -> str | None:
+    if re.match(r"(?:[a-z][a-z0-9+.-]*:)?//|mailto:|data:|attachment:|tel:", target):
+        return None
+    document = target.startswith("doc:")
+    name, _, anchor = target.removeprefix("doc:").partition("#")
+    path = page.book.root / name[1:] if name.startswith("/") else page.chapter.path.parent / name
+    if not name:
+        path = page.chapter.path
+    elif document:
+        path = next((p for p in (path.with_name(path.name + end) for end in (".ipynb", ".md")) if p.exists()), path)
+    if not path.exists() and "/" not in name and "." not in name and not anchor:
+        return (
+            None
+            if target in (page.book.anchors(page.chapter.path) or ())
+            else f"{target!r} is neither a file nor a label"
+        )
+    if not path.exists():
+        return f"{target!r} does not exist"
+    known = page.book.anchors(path.resolve()) if anchor else None
+    return f"{target!r}: no heading or label of that name" if known is not None and anchor not in known else None
+
+
+def citations(page: Page) -> Iterator[Problem]:
+    """Every cited key is in the bibliography."""
+    for i, cell in page.markdown:
+        for key in prose.citations(cell["source"]):
+            if key not in page.book.bibliography:
+                yield page.problem("citations", f"{key!r} is not in the bibliography", i)
+
+
+def exercises(page: Page) -> Iterator[Problem]:
+    """Enough exercises; each solution is marked, cut cleanly and checked."""
+    from avlib.publish.release import ExerciseError, solution_pairs, stub
+
+    text = "\n".join(cell["source"] for _, cell in page.markdown)
+    count = len(re.findall(r"^[`:]{3,}\{exercise(?:-start)?\}", text, re.M))
+    if count < EXERCISES:
+        yield page.problem("exercises", f"{count} exercises; at least {EXERCISES}")
+    try:
+        pairs = solution_pairs(page.notebook)
+    except ExerciseError as error:
+        yield page.problem("exercises", str(error), error.cell + 1)
+        return
+    if not pairs and count:
+        yield page.problem("exercises", "no cell is tagged 'solution'")
+    for at, _ in pairs:
+        source = stub(page.notebook["cells"][at]["source"])
+        try:
+            ast.parse(re.sub(r"^(\s*)[%!]", r"\1pass  # ", source, flags=re.M))
+        except SyntaxError as error:
+            yield page.problem(
+                "exercises", f"what is left of the solution in the student edition is not Python: {error.msg}", at + 1
+            )
+
+
+def quiz(page: Page) -> Iterator[Problem]:
+    """One quiz a chapter."""
+    found = sum("quiz" in tags(cell) for _, cell in page.code)
+    if found != 1:
+        yield page.problem("quiz", f"{found or 'no'} cells are tagged 'quiz'; one is due")
+
+
+def hidden(page: Page) -> Iterator[Problem]:
+    """Nothing that teaches is removed from the page."""
+    for i, cell in page.code:
+        for tag in ("remove-cell", "remove-input", "hide-cell"):
+            if tag in tags(cell):
+                yield page.problem(
+                    "hidden", f"is tagged {tag!r}: a reader of the site does not see what runs", i, "note"
+                )
+
+
+def nbval(page: Page) -> Iterator[Problem]:
+    """Marked cells are ones that nbval really compares."""
+    from avlib.publish.nbcheck import traps
+
+    for at, message in traps(page.notebook):
+        yield page.problem("nbval", message, at + 1 if at is not None else 0)
+
+
+Rule = Callable[[Page], Iterator[Problem]]
+RULES: dict[str, Rule] = {
+    "parameters": parameters,
+    "opening": opening,
+    "counts": counts,
+    "outputs": outputs,
+    "length": length,
+    "imports": imports,
+    "alt": alt,
+    "players": players,
+    "typed-number": typed_numbers,
+    "links": links,
+    "citations": citations,
+    "exercises": exercises,
+    "quiz": quiz,
+    "hidden": hidden,
+    "nbval": nbval,
+}

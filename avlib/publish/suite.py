@@ -1,0 +1,61 @@
+"""What ``make test`` and ``make verify`` ask of the chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from avlib.publish import chapters, nbcheck, record
+from avlib.publish.execute import default_jobs, execute
+from avlib.publish.release import exercise_report
+
+Say = Callable[[str], None]
+
+
+def test(
+    root: Path,
+    names: Sequence[str] = (),
+    *,
+    profile: str = "smoke",
+    out: Path,
+    jobs: int | None = None,
+    say: Say = print,
+) -> list[str]:
+    """Run chapters at ``profile`` into ``out``, try their exercises, and run them again to compare the marked outputs.
+
+    Returns what is wrong, a line (or a traceback) each. The committed notebooks are not touched.
+
+    Raises:
+        Busy, ChapterError, ValueError, OSError: see :func:`avlib.publish.execute.execute`.
+    """
+    outcomes = execute(root, names, profile=profile, out=out, jobs=jobs, say=say)
+    problems = [f"{o.chapter}: {o.error}" for o in outcomes if o.outcome == "failed"]
+    ran = {o.chapter for o in outcomes if o.outcome == "done"}
+    picked = [chapter for chapter in chapters.find(root, names) if chapter.name in ran]
+    say(f"nbval: {len(picked)} chapters once more")
+    for verdict in nbcheck.compare(root, [out / c.part / c.path.name for c in picked], jobs or default_jobs()):
+        problems += [f"{verdict.chapter}: nbval: {problem}" for problem in verdict.problems]
+    for chapter in picked:
+        say(f"exercises: {chapter.name}")
+        try:
+            tried = exercise_report(chapters.read(chapter.path), root, profile=profile)
+        except (ValueError, RuntimeError) as error:
+            problems.append(f"{chapter.name}: exercises: {error}")
+            continue
+        problems += [f"{chapter.name}: exercises: {exercise.problem}" for exercise in tried if exercise.problem]
+    return problems
+
+
+def verify(
+    root: Path, names: Sequence[str] = (), *, stale: bool = False, jobs: int | None = None, say: Say = print
+) -> list[str]:
+    """Run committed chapters again, as they were run, and compare marked outputs; ``stale``: only those out of date.
+
+    Returns what is wrong, a line (or nbval's report) each.
+    """
+    picked = chapters.find(root, names)
+    if stale:
+        picked = [c for c in picked if record.reasons(chapters.read(c.path), root)]
+    say(f"nbval: {len(picked)} committed chapters")
+    verdicts = nbcheck.compare(root, [c.path for c in picked], jobs or default_jobs())
+    return [f"{verdict.chapter}: nbval: {problem}" for verdict in verdicts for problem in verdict.problems]
