@@ -37,7 +37,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ValueError:
         ValueError: unknown preset 'sollo'; did you mean 'solo'? There are: solo, duet
     """
     names = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    plain = {choice.casefold(): choice for choice in names}
+    near = difflib.get_close_matches(str(name).casefold(), plain, n=1, cutoff=0.6)
+    hint = f"; did you mean {plain[near[0]]!r}?" if near else "."
     listed = f"There are: {', '.join(names)}" if names else "There are none."
     return ValueError(f"unknown {kind} {name!r}{hint} {listed}")

@@ -41,12 +41,12 @@ class Profile:
 
 
 # fmt: off
-_TABLE = (
-    #        name    size video batch steps count  eval seeds full   amp
-    Profile("smoke",   32,   32,    8,    4,    0,    64,  1, False, False),
-    Profile("cpu",     64,   48,   64,  400,    0,   512,  3, False, False),
-    Profile("gpu",    128,   96,  128, 4000,    0,  4096,  5, True,  True),
-)
+PROFILES: dict[str, Profile] = {
+    #                   name    size video batch steps count  eval seeds full   amp
+    "smoke": Profile("smoke",   32,   32,    8,    4,    0,    64,  1, False, False),
+    "cpu":   Profile("cpu",     64,   48,   64,  400,    0,   512,  3, False, False),
+    "gpu":   Profile("gpu",    128,   96,  128, 4000,    0,  4096,  5, True,  True),
+}
 
 # What a method needs otherwise. Anything that is not named here is as above.
 _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
@@ -54,8 +54,6 @@ _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     "l3":     {"smoke": {"batch": 16}},
 }
 # fmt: on
-
-PROFILES: dict[str, Profile] = {row.name: row for row in _TABLE}
 
 
 def profile(name: str, method: str | None = None) -> Profile:

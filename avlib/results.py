@@ -157,7 +157,7 @@ def _compare_budget(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def folder() -> Path:
-    """Where results are: ``$AVLIB_RESULTS``, else ``results`` of the repository around the working folder or the package."""
+    """Where results are: ``$AVLIB_RESULTS``, else ``results`` of the repository around this folder or the package."""
     if "AVLIB_RESULTS" in os.environ:
         return Path(os.environ["AVLIB_RESULTS"])
     return (provenance.repository() or provenance.ROOT.parent) / "results"
@@ -270,7 +270,7 @@ def _run_cell(name: str, budget: Profile, seed: int, arm: str, device: str) -> C
 
 
 def _describe(name: str, profile: str) -> dict[str, Any]:
-    """Provenance of a recipe and the numbers of its profile: the recipe is handed those, its code does not name them."""
+    """Provenance of a recipe and the numbers of its profile: it is handed those, its code does not name them."""
     budget = find_profile(profile, name)
     about = provenance.describe(_source(name), profile=profile, seed=0, words=[name])
     code = about.pop("code")

@@ -1,0 +1,371 @@
+"""The ``avlib`` command."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import avlib
+from avlib.errors import unknown
+from avlib.profiles import profile as find_profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from avlib.results import Record
+
+EXAMPLES = """examples:
+  avlib train l3                          train Look, Listen and Learn on this machine's processor
+  avlib train l3 --profile gpu            the same on a GPU, larger; torchrun -m avlib train … for several
+  avlib claims l3 --seeds 3               run every arm with three seeds, test the paper's claims, record them
+  avlib world list                        what scenes there are
+  avlib world show duet --out shown       a contact sheet and the sounds of one kind of scene
+  avlib pack build esc --folder ~/data    compile a pack of pictures and sounds into one file
+  avlib published esc50                   what the papers report
+  avlib book check                        which chapters are out of date, and why
+
+`avlib COMMAND --help` says more about each."""
+
+USER_ERROR, INTERRUPTED, FAILED, PIPE_CLOSED = 2, 130, 1, 141
+
+_help = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=24, width=110)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line. Importing nothing heavy: ``--help`` answers at once."""
+    from avlib.publish import commands as book
+
+    top = argparse.ArgumentParser(
+        prog="avlib",
+        description="Self-supervised audiovisual learning: train and judge methods, look at the world, make the book.",
+        epilog=EXAMPLES,
+        formatter_class=_help,
+    )
+    top.add_argument("--version", action="version", version=f"avlib {avlib.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    _add_train(commands)
+    _add_claims(commands)
+    _add_world(commands)
+    _add_pack(commands)
+    _add_published(commands)
+    book.add_parser(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 a mistake in what was asked, 130 interrupted."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("avlib").setLevel(logging.INFO)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except (ValueError, FileNotFoundError) as error:
+        code, message = USER_ERROR, str(error)
+    except ModuleNotFoundError as error:
+        code, message = FAILED, f"{error} (the optional parts come with avlib[book] and avlib[data])"
+    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        code, message = FAILED, str(error)
+    except KeyboardInterrupt as error:
+        code, message = INTERRUPTED, str(error) or "interrupted"
+    finally:
+        _leave()
+    if getattr(arguments, "debug", False):
+        traceback.print_exc()
+    print(f"avlib {arguments.command}: {message}", file=sys.stderr)
+    return code
+
+
+def _leave() -> None:
+    if "avlib.distributed" in sys.modules:
+        sys.modules["avlib.distributed"].teardown()
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[Any], int | None], text: str, examples: str
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=_help,
+    )
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made.set_defaults(run=run)
+    return made
+
+
+def _group(commands: Any, name: str, text: str) -> Any:
+    description = text[0].upper() + text[1:] + "."
+    group = commands.add_parser(name, help=text, description=description, formatter_class=_help)
+    return group.add_subparsers(dest=f"{name}_command", required=True, metavar="COMMAND", title="commands")
+
+
+def _add_method(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "method", metavar="METHOD", help="name of a recipe, e.g. l3; package.module takes one of your own"
+    )
+    made.add_argument("--profile", default="cpu", metavar="P", help="smoke, cpu (default) or gpu")
+    made.add_argument(
+        "--device", default="auto", metavar="D", help="auto (default: a GPU where there is one), cpu, cuda:1 …"
+    )
+
+
+# --- train and claims ------------------------------------------------------------------------------------------------
+
+
+def _add_train(commands: Any) -> None:
+    made = _command(
+        commands,
+        "train",
+        _train,
+        "train one method",
+        "  avlib train l3\n  avlib train l3 --profile gpu --seed 1 --out runs/mine\n"
+        "  torchrun --nproc-per-node 4 -m avlib train l3 --profile gpu",
+    )
+    _add_method(made)
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    made.add_argument("--arm", metavar="A", help="arm of the experiment (default: the method itself)")
+    made.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="log and checkpoint (default: runs/train/METHOD/PROFILE/ARM-SEED); one found there is continued",
+    )
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from avlib import recipes
+
+    recipe, budget = recipes.load(arguments.method), find_profile(arguments.profile, arguments.method)
+    arm = arguments.arm or recipe.ARMS[0]
+    recipes.check_arm(recipe, arm)
+    out = arguments.out or Path("runs", "train", arguments.method, budget.name, f"{arm}-{arguments.seed}")
+    _, history = recipe.train(budget, arguments.seed, arm, out=out, device=arguments.device)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if not history.steps:
+        print(f"{arguments.method}, arm {arm}: nothing to train")
+        return
+    last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.logs.items())
+    done = f"{history.steps[-1]} steps in {history.seconds:.0f} s"
+    print(f"{arguments.method}, arm {arm}, seed {arguments.seed}: {done}; {last}")
+    print(f"log and weights: {out}")
+
+
+def _add_claims(commands: Any) -> None:
+    made = _command(
+        commands,
+        "claims",
+        _claims,
+        "run every arm of a method over several seeds, test the paper's claims, record them",
+        "  avlib claims l3 --seeds 3\n  avlib claims l3 --profile smoke --arms trained,untrained",
+    )
+    _add_method(made)
+    made.add_argument("--seeds", type=int, metavar="N", help="how many (default: what the profile says)")
+    made.add_argument("--arms", metavar="A,B", help="only these arms; the record keeps the others")
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
+
+
+def _claims(arguments: argparse.Namespace) -> None:
+    from avlib import results
+
+    arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
+    record = results.run_claims(
+        arguments.method, arguments.profile, arguments.seeds, arguments.jobs, arms, arguments.device, _say
+    )
+    print(f"\n{side_by_side(record)}\n\n{claims_table(record)}\n")
+    print(f"recorded in {results.path_of(arguments.method, arguments.profile)}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def side_by_side(record: Record) -> str:
+    """Arms as columns, metrics as rows, mean ± standard deviation over the seeds."""
+    table = record.table()
+    metrics = list(dict.fromkeys(metric for _, metric in table.index))
+    rows = [["", *record.arms, *(["chance"] if record.chance else [])]]
+    for metric in metrics:
+        row = [metric]
+        for arm in record.arms:
+            row.append(_spread(table, arm, metric))
+        rows.append(
+            row + ([f"{record.chance[metric]:.3f}" if metric in record.chance else "–"] if record.chance else [])
+        )
+    return _columns(rows)
+
+
+def _spread(table: pd.DataFrame, arm: str, metric: str) -> str:
+    if (arm, metric) not in table.index:
+        return "–"
+    mean, sd, n = table.loc[(arm, metric)]
+    return f"{mean:.3f} ± {sd:.3f}" if n > 1 else f"{mean:.3f}"
+
+
+def claims_table(record: Record) -> str:
+    """Each claim with its difference, interval and verdict."""
+    rows = [["claim", "difference", "90 % interval", "verdict"]]
+    for claim in record.tested:
+        known = claim["difference"] is not None
+        interval = f"{claim['lo']:+.3f} … {claim['hi']:+.3f}" if claim["lo"] is not None else "–"
+        rows.append([claim["claim"], f"{claim['difference']:+.3f}" if known else "–", interval, claim["holds"]])
+    return _columns(rows)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    width = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, width, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
+
+
+# --- the world -------------------------------------------------------------------------------------------------------
+
+
+def _add_world(commands: Any) -> None:
+    world = _group(commands, "world", "look at and listen to the world that the methods learn in")
+    _command(world, "list", _world_list, "list the presets: named kinds of scenes", "  avlib world list")
+    made = _command(
+        world,
+        "show",
+        _world_show,
+        "write a contact sheet (PNG) and the sounds (WAV) of a preset",
+        "  avlib world show duet\n  avlib world show cocktail --pack photos --count 16 --out shown",
+    )
+    made.add_argument("preset", metavar="PRESET", help="see `avlib world list`")
+    made.add_argument(
+        "--pack",
+        default="orchestra",
+        metavar="P",
+        help="orchestra (default), esc, photos, folder:PATH or a .safetensors file",
+    )
+    made.add_argument("--split", default="train", metavar="S", help="train (default), val or test")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    made.add_argument("--count", type=int, default=12, metavar="N", help="scenes (default: 12)")
+    made.add_argument("--size", type=int, default=128, metavar="PX", help="side of a picture (default: 128)")
+    made.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of a clip (default: 2)")
+    made.add_argument("--out", type=Path, metavar="DIR", help="default: runs/world/PRESET")
+
+
+def _world_list(arguments: argparse.Namespace) -> None:
+    from avlib.world.presets import PRESETS
+
+    print(_columns([["preset", "what for"], *([name, preset.about] for name, preset in PRESETS.items())]))
+
+
+def _world_show(arguments: argparse.Namespace) -> None:
+    from avlib.types import RATE
+    from avlib.world.presets import PRESETS
+
+    if arguments.preset not in PRESETS:
+        raise unknown("preset", arguments.preset, PRESETS)
+    if arguments.count < 1:
+        raise ValueError(f"--count {arguments.count}: at least one scene is needed")
+    from avlib import figures, media
+    from avlib.world import World
+
+    world = World(arguments.pack, arguments.preset, arguments.split, arguments.seed, arguments.size, arguments.seconds)
+    batch = world.batch(range(arguments.count))
+    out = arguments.out or Path("runs", "world", arguments.preset)
+    out.mkdir(parents=True, exist_ok=True)
+    figures.contact_sheet(batch, world.classes).savefig(out / "contact_sheet.png", dpi=150, bbox_inches="tight")
+    for i, wave_S in enumerate(batch.wave_BS):
+        media.write_audio(out / f"{i:02d}.wav", wave_S, RATE)
+    for i, caption in enumerate(batch.truth.caption or ()):
+        print(f"{i:02d}  {caption}")
+    print(f"{out / 'contact_sheet.png'} and {arguments.count} sounds beside it")
+
+
+# --- packs -----------------------------------------------------------------------------------------------------------
+
+
+def _add_pack(commands: Any) -> None:
+    pack = _group(commands, "pack", "compile and inspect packs: what things look and sound like")
+    made = _command(
+        pack,
+        "build",
+        _pack_build,
+        "compile a pack into one .safetensors file, which needs no other files and travels to any machine",
+        "  avlib pack build orchestra\n  avlib pack build esc --folder ~/data --out esc.safetensors\n"
+        "  avlib pack build folder:my_things      (my_things/images/<class>/*, my_things/sounds/<class>/*)",
+    )
+    made.add_argument("name", metavar="NAME", help="orchestra, esc, photos or folder:PATH")
+    made.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.safetensors")
+    made.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="where the real data are (default: $AVLIB_DATA, else they are downloaded)",
+    )
+    made = _command(
+        pack,
+        "show",
+        _pack_show,
+        "say what is in a pack",
+        "  avlib pack show orchestra\n  avlib pack show esc.safetensors",
+    )
+    made.add_argument(
+        "name", nargs="?", default="orchestra", metavar="NAME", help="a pack or a compiled file (default: orchestra)"
+    )
+
+
+def _pack_build(arguments: argparse.Namespace) -> None:
+    from avlib.world import packs
+
+    name = Path(arguments.name.partition(":")[2] or arguments.name).name
+    out = arguments.out or Path(f"{name}.safetensors")
+    pack = packs.build(arguments.name, arguments.folder)
+    packs.save(pack, out)
+    print(f"{out}: {len(pack.classes)} classes, {out.stat().st_size / 1e6:.1f} MB, sha256 {pack.sha256[:16]}")
+
+
+def _pack_show(arguments: argparse.Namespace) -> None:
+    from avlib.world import packs
+
+    pack = packs.load(arguments.name)
+    rows = [["class", "pictures", "sounds: train", "val", "test"]]
+    for k, name in enumerate(pack.classes):
+        pictures = int((pack.picture_label_M == k).sum())
+        counts = [str(int(((pack.sounds.label_M == k) & (pack.sounds.split_M == split)).sum())) for split in range(3)]
+        rows.append([name, str(pictures), *counts])
+    print(f"pack {pack.name}, sha256 {pack.sha256[:16]}\n\n{_columns(rows)}\n")
+    print(f"{len(pack.backdrop_label_M)} backdrops of {len(pack.places)} kinds: {', '.join(pack.places)}")
+    print("\n".join(["", "sources and licences", *(f"  {line}" for line in pack.licences)]))
+
+
+# --- published numbers -----------------------------------------------------------------------------------------------
+
+
+def _add_published(commands: Any) -> None:
+    made = _command(
+        commands,
+        "published",
+        _published,
+        "print what the papers report",
+        "  avlib published           the names of the tables\n  avlib published esc50",
+    )
+    made.add_argument("table", nargs="?", metavar="TABLE", help="a table or a benchmark; all names without one")
+
+
+def _published(arguments: argparse.Namespace) -> None:
+    from avlib import published
+
+    if arguments.table is None:
+        print("tables:", ", ".join(published.names()))
+        print("benchmarks:", ", ".join(published.benchmarks()))
+        return
+    frame = published.table(arguments.table)
+    columns = ["system", "variant", "training_data", "benchmark", "metric", "value", "source"]
+    rows = [[str(value) if value == value else "" for value in row] for row in frame[columns].itertuples(index=False)]
+    print(_columns([[name.replace("_", " ") for name in columns], *rows]))
