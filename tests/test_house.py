@@ -144,6 +144,15 @@ def test_avlib_commands_in_the_prose_exist(name: str) -> None:
                 assert end.code == 0, f"{name}: avlib {' '.join(words)}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "book/researchers.md"])
+def test_python_in_the_prose_imports_what_there_is(name: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (REPO / name).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        lines = [line for line in ast.parse(block).body if isinstance(line, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(body=lines, type_ignores=[]), name, "exec"), {})
+
+
 def code_in(text: str) -> list[str]:
     """Code blocks and code spans of a Markdown text."""
     blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
