@@ -93,7 +93,7 @@ def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:
         "deb." + "debian",
         "--index" + "-url",
     ]
-    paths = ["/ro" + "ot/", "/home" + "/", "/tmp/" + "w/", "/wo" + "rk/"]
+    paths = ["/ro" + "ot/", "/tmp/" + "w/", "/wo" + "rk/"]
     found = []
     for path in tracked():
         text = text_of(path)
