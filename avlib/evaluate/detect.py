@@ -97,8 +97,7 @@ def average_precision(
     """AP at ``iou``: greedy one-to-one matching in the order of the scores, area under the precision envelope.
 
     Every box is a row: P predicted ones with the image that they are in, G true ones. A box takes the free true box of
-    its image and class with which it overlaps most; a second box on the same object is wrong. No predicted box at all
-    (``box_P4`` of length 0) gives 0.
+    its image and class with which it overlaps most; a second box on the same object is wrong. No box at all gives 0.
 
     Raises:
         ValueError: lengths differ, no true box, NaN.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avlib.audio import LogMel
 from avlib.evaluate.arrays import Floats, Values, floats, integers, same_length
-from avlib.evaluate.probe import Folds, svm_folds
+from avlib.evaluate.probe import Folds, summarise_folds, svm_folds
 
 HOP = 512
 """Samples of a frame and of a step: 11.6 ms at 44.1 kHz."""
@@ -78,9 +78,7 @@ def mfcc_forest(
         forest = RandomForestClassifier(trees, random_state=seed, n_jobs=jobs)
         predicted[fold == k] = forest.fit(statistic[fold != k], label[fold != k]).predict(statistic[fold == k])
         accuracy[int(k)] = float((predicted == label)[fold == k].mean())
-    values = np.array(list(accuracy.values()))
-    chance = float(np.unique(label, return_counts=True)[1].max() / len(label))
-    return Folds(float(values.mean()), float(values.std(ddof=1)), accuracy, chance, predicted, len(label))
+    return summarise_folds(accuracy, predicted, label)
 
 
 def baselines(statistic_BD: Values, label_B: Values, fold_B: Values, seed: int = 0, jobs: int = 1) -> dict[str, Folds]:

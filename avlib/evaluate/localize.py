@@ -327,9 +327,8 @@ def class_table(
     """Class-aware CIoU, AUC and NSA of every system's score maps, with trivial baselines below.
 
     Args:
-        predicted: name → map_BKYX of scores before the softmax over classes, at any size: resized here.
+        predicted: name → map_BKYX of scores before the softmax over classes (``scale``), of any size.
         rule, value: heat map to mask, applied to the softmax maps.
-        scale: of the softmax over classes.
 
     The baselines are whole image, centre box, and each system's own maps with their classes shuffled.
 
@@ -338,12 +337,10 @@ def class_table(
     """
     truth_BKYX, sounding_BK = masks(truth_BKYX, "truth_BKYX", 4), masks(sounding_BK, "sounding_BK", 2)
     count, classes, side, _ = truth_BKYX.shape
-    generator = np.random.default_rng(seed)
-    rows = []
+    generator, rows = np.random.default_rng(seed), []
 
     def add(name: str, kind: str, map_BKYX: Values, mask_BKYX: Values) -> None:
-        score_B = class_ciou(mask_BKYX, truth_BKYX, sounding_BK)
-        row = _row(name, kind, score_B, thresholds, "CIoU")
+        row = _row(name, kind, class_ciou(mask_BKYX, truth_BKYX, sounding_BK), thresholds, "CIoU")
         rows.append(row | {"NSA": _mean(nsa(map_BKYX, sounding_BK))})
 
     for name, score in predicted.items():
@@ -351,7 +348,7 @@ def class_table(
         mask_BKYX = to_mask(map_BKYX, rule, value)
         add(name, "system", map_BKYX, mask_BKYX)
         order_BK = generator.permuted(np.tile(np.arange(classes), (count, 1)), axis=1)[:, :, None, None]
-        shuffled = np.take_along_axis(map_BKYX, order_BK, 1), np.take_along_axis(mask_BKYX, order_BK, 1)
+        shuffled = (np.take_along_axis(array, order_BK, 1) for array in (map_BKYX, mask_BKYX))
         add(f"{name}, random classes", "baseline", *shuffled)
     for name, mask in (("whole image", whole_image(side)), ("centre box, 50 %", centre_box(side))):
         everywhere = np.broadcast_to(mask, truth_BKYX.shape)

@@ -267,6 +267,11 @@ def svm_folds(
         score_BK, _ = _fit_and_score(rows, label_B, train_B, test_B, strength, standardise)
         predicted_B[test_B] = class_K[score_BK.argmax(1)]
         accuracy[int(fold)] = float((predicted_B[test_B] == label_B[test_B]).mean())
+    return summarise_folds(accuracy, predicted_B, label_B)
+
+
+def summarise_folds(accuracy: dict[int, float], predicted_B: Ints, label_B: Ints) -> Folds:
+    """Mean and deviation of the folds' accuracies, with the share of the most frequent class as chance."""
     values = np.array(list(accuracy.values()))
     chance = float(np.unique(label_B, return_counts=True)[1].max() / len(label_B))
     return Folds(float(values.mean()), float(values.std(ddof=1)), accuracy, chance, predicted_B, len(label_B))

@@ -199,12 +199,10 @@ def ndcg(
 ) -> Gain:
     """Normalised discounted cumulative gain at ``k``: Σ gain(rel_r) / log2(r + 1) over that of the ideal list.
 
-    Tied items share the discounts of the places that they hold together.
-
     Args:
+        sim_QN: higher is nearer; tied items share the discounts of their places.
         relevance_QN: graded relevance, ≥ 0. For AudioSet labels: 20 − distance in the ontology's tree.
-        gain: "linear" uses the relevance, "exponential" 2^relevance − 1. *Objects that Sound* does not say which; its
-            chance level suggests the second. State which one a number uses.
+        gain: "linear" uses the relevance, "exponential" 2^relevance − 1. State which one a number uses.
         exclude_self: item i is query i itself and is dropped (intra-modal search).
         draws: random lists a query for the chance level.
 
@@ -215,19 +213,18 @@ def ndcg(
     same_shape(sim_QN=sim_QN, relevance_QN=relevance_QN)
     if gain not in ("linear", "exponential"):
         raise unknown("gain", gain, ("linear", "exponential"))
-    if (relevance_QN < 0).any() or k < 1:
-        raise ValueError("nDCG needs relevance ≥ 0 and k ≥ 1")
+    if (relevance_QN < 0).any() or k < 1 or draws < 1:
+        raise ValueError("nDCG needs relevance ≥ 0, k ≥ 1 and draws ≥ 1")
     gain_QN = relevance_QN if gain == "linear" else np.exp2(relevance_QN) - 1
     candidate_QN = _inputs(sim_QN, np.ones_like(sim_QN, dtype=bool), exclude_self)[2]
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     values, chances = [], []
-    for score_N, gain_N, keep_N in zip(sim_QN, gain_QN, candidate_QN):
-        ideal = _discounted(gain_N[keep_N], gain_N[keep_N], k)
+    for score_N, all_N, keep_N in zip(sim_QN, gain_QN, candidate_QN):
+        gain_N = all_N[keep_N]
+        ideal = _discounted(gain_N, gain_N, k)
         if ideal > 0:
-            values.append(_discounted(score_N[keep_N], gain_N[keep_N], k) / ideal)
-            shuffled = [random.permutation(int(keep_N.sum())).astype(np.float64) for _ in range(draws)]
-            chances += [_discounted(score, gain_N[keep_N], k) / ideal for score in shuffled]
+            values.append(_discounted(score_N[keep_N], gain_N, k) / ideal)
+            chances += [_discounted(generator.random(len(gain_N)), gain_N, k) / ideal for _ in range(draws)]
     if not values:
         raise ValueError("nothing is relevant to any query")
-    chance = float(np.mean(chances)) if chances else float("nan")
-    return Gain(float(np.mean(values)), chance, k, gain, len(values), len(sim_QN) - len(values))
+    return Gain(float(np.mean(values)), float(np.mean(chances)), k, gain, len(values), len(sim_QN) - len(values))

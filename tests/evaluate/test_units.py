@@ -26,8 +26,8 @@ def test_a_planted_unit_is_found():
 
 def test_noise_stays_within_the_null():
     score = units.unit_concepts(*case(planted=False))
-    assert score.null_low <= score.purity <= score.null_high and score.above < 0.3
-    assert score.null == pytest.approx((score.null_low + score.null_high) / 2, abs=0.02)
+    assert score.null.low <= score.purity <= score.null.high and score.above < 0.3
+    assert score.null.value == pytest.approx((score.null.low + score.null.high) / 2, abs=0.02)
 
 
 def test_purity_equals_a_loop():
