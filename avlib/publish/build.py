@@ -42,7 +42,7 @@ def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
         first = page["cells"][0] = copy.deepcopy(page["cells"][0])
         first["source"] = re.sub(
             r"^(# .+)$",
-            lambda m: f'{m[1]}\n\n<p class="avlib-provenance">{small}</p>\n',
+            lambda m: f'{m[1]}\n\n<p class="avlib-provenance">{small}</p>',
             first["source"],
             count=1,
             flags=re.M,
@@ -51,7 +51,7 @@ def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
     if description:
         plain = re.sub(r"[*_`]|\{[\w:]+\}`[^`]*`|\$[^$]*\$|\[([^\]]*)\]\([^)]*\)", r"\1", description)
         kept["myst"] = {**kept.get("myst", {}), "html_meta": {"description": " ".join(plain.split())}}
-    page["metadata"] = kept
+    page["metadata"] = {**kept, "kernelspec": chapters.KERNEL, "language_info": chapters.LANGUAGE}
     return _folded(page)
 
 

@@ -60,5 +60,7 @@ def environment(root: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
         }
         if jobs > 1 and "OMP_NUM_THREADS" not in os.environ:
             changes["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
-        inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # figures are shown inline
+        inherited = {
+            name: value for name, value in os.environ.items() if name != "MPLBACKEND"
+        }  # figures are shown inline
         yield {**inherited, **changes}

@@ -18,7 +18,7 @@ LINK = re.compile(
 CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 DOC = re.compile(r"\{doc\}`(?:[^`<]*<)?([^`<>]+)>?`")
 LABEL = re.compile(r"^\(([\w:.-]+)\)=\s*$", re.M)
-HEADING = re.compile(r"^#{1,6} +(.+?)\s*#*$", re.M)
+HEADING = re.compile(r"^#{1,6} +(.+?)[ \t]*#*[ \t]*$", re.M)
 COMMENT = re.compile(r"<!--.*?-->", re.S)
 
 

@@ -10,7 +10,9 @@ from avlib.publish.chapters import Cell, Chapter, Notebook
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WAV = "data:audio/wav;base64," + "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
-PLAYER = f'<figure class="av av-player" aria-label="A dog that barks twice"><img alt="" src="data:image/png;base64,{PNG}">'
+PLAYER = (
+    f'<figure class="av av-player" aria-label="A dog that barks twice"><img alt="" src="data:image/png;base64,{PNG}">'
+)
 PLAYER += f'<audio controls aria-label="mixture" src="{WAV}"></audio></figure>'
 EXERCISE = "```{exercise} Number %d\n:label: ex-%d\nWrite a function.\n```"
 SOLUTION = "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
@@ -57,8 +59,15 @@ def good() -> list[Cell]:
     return [
         markdown("# A chapter\n\nIt shows in a few cells that each rule lets a sound chapter pass.", "slide"),
         code(PARAMETERS, "parameters"),
-        markdown("A figure, because $a^2$ says little. See {cite:p}`known2020` and [the other](other.ipynb#a-chapter)."),
-        code("plot()", "slide", outputs=[shown(image_png=PNG)], mystnb={"image": {"alt": "A line that rises from nought"}}),
+        markdown(
+            "A figure, because $a^2$ says little. See {cite:p}`known2020` and [the other](other.ipynb#a-chapter)."
+        ),
+        code(
+            "plot()",
+            "slide",
+            outputs=[shown(image_png=PNG)],
+            mystnb={"image": {"alt": "A line that rises from nought"}},
+        ),
         code("play()", outputs=[shown(text_html=PLAYER)]),
         code("print(1)", "nbval-check-output", outputs=[stream("1\n")]),
         markdown("\n".join(EXERCISE % (n, n) for n in (1, 2, 3))),
@@ -84,4 +93,8 @@ def chapter(root: Path, name: str) -> Chapter:
 
 def small(*cells: Cell) -> list[Cell]:
     """Cells behind a title and parameters, to be executed."""
-    return [markdown("# T\n\nA chapter that is executed within a test of the book."), code(PARAMETERS, "parameters"), *cells]
+    return [
+        markdown("# T\n\nA chapter that is executed within a test of the book."),
+        code(PARAMETERS, "parameters"),
+        *cells,
+    ]

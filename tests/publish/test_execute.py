@@ -38,7 +38,12 @@ def never(monkeypatch):
     ("spoil", "options", "error", "message"),
     [
         (lambda path: path.write_text("{"), {}, chapters.ChapterError, "not JSON"),
-        (lambda path: path.write_text('{"nbformat": 4, "cells": []}'), {}, ValueError, "no cells are tagged 'parameters'"),
+        (
+            lambda path: path.write_text('{"nbformat": 4, "cells": []}'),
+            {},
+            ValueError,
+            "no cells are tagged 'parameters'",
+        ),
         (None, {"profile": "huge"}, ValueError, "unknown profile 'huge'"),
         (None, {"settings": {"steps": 3}}, ValueError, "unknown parameter of .*one.ipynb 'steps'.*profile, seed"),
         (None, {"profile": "smoke"}, ValueError, "--out"),
@@ -80,7 +85,7 @@ def test_no_space_and_a_read_only_tree(tmp_path, never, monkeypatch):
     before = path.read_bytes()
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
-    with pytest.raises(OSError, match="no space: .*1_part") as caught:
+    with pytest.raises(OSError, match=r"no space: .*1_part") as caught:
         run(root)
     assert caught.value.errno == errno.ENOSPC
     monkeypatch.undo()
@@ -90,14 +95,17 @@ def test_no_space_and_a_read_only_tree(tmp_path, never, monkeypatch):
 
     monkeypatch.setattr(execute, "_watch", refuse)
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(OSError, match="cannot write to .*1_part.*Read-only"):
+    with pytest.raises(OSError, match=r"cannot write to .*1_part.*Read-only"):
         run(root)
     assert path.read_bytes() == before
 
 
 def test_two_executions_at_once(tmp_path, never):
     root = tree(tmp_path, one=small())
-    with execute.alone(root / "notebooks"), pytest.raises(execute.Busy, match="another 'avlib book execute' is at work"):
+    with (
+        execute.alone(root / "notebooks"),
+        pytest.raises(execute.Busy, match="another 'avlib book execute' is at work"),
+    ):
         run(root)
     with execute.alone(root / "notebooks"):
         pass
@@ -105,7 +113,12 @@ def test_two_executions_at_once(tmp_path, never):
 
 def test_a_failing_cell_is_shown_and_the_others_finish(tmp_path):
     bad = small(code("1 + 1"), code("left = 1\nleft / 0"))
-    root = tree(tmp_path, bad=bad, good=small(code("import avlib\nprint(profile, seed)")), silent=small(code("1", "raises-exception")))
+    root = tree(
+        tmp_path,
+        bad=bad,
+        good=small(code("import avlib\nprint(profile, seed)")),
+        silent=small(code("1", "raises-exception")),
+    )
     before = chapter(root, "bad").path.read_bytes()
     outcomes, said = run(root, jobs=2)
     assert [(o.chapter, o.outcome) for o in outcomes] == [("bad", "failed"), ("good", "done"), ("silent", "failed")]
@@ -123,9 +136,17 @@ def test_a_failing_cell_is_shown_and_the_others_finish(tmp_path):
     assert (made["profile"], made["seed"]) == ("cpu", 0) and made["seconds"] > 0 and made["peak_bytes"] > 10**7
     assert record.reasons(done, root) == []
     text = chapter(root, "good").path.read_text()
-    assert "papermill" not in text and str(root) not in text and [c.get("execution_count") for c in done["cells"]] == [None, 1, 2]
+    assert (
+        "papermill" not in text
+        and str(root) not in text
+        and [c.get("execution_count") for c in done["cells"]] == [None, 1, 2]
+    )
     table = execute.table(outcomes).split("\n")
-    assert table[0].split() == ["chapter", "time", "peak", "memory", "outcome"] and "failed" in table[1] and "GB" in table[2]
+    assert (
+        table[0].split() == ["chapter", "time", "peak", "memory", "outcome"]
+        and "failed" in table[1]
+        and "GB" in table[2]
+    )
     assert any("cell 1 of" in line for line in said)
 
 
@@ -180,7 +201,9 @@ def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, re
     wait = "import pathlib, time\nif not pathlib.Path('../../go').exists():\n    time.sleep(60)"
     root = tree(tmp_path, a=small(code("1 + 1")), b=small(code(wait)))
     before = chapter(root, "b").path.read_bytes()
-    script = f"from pathlib import Path; from avlib.publish.execute import execute; execute(Path({str(root)!r}), jobs=1)"
+    script = (
+        f"from pathlib import Path; from avlib.publish.execute import execute; execute(Path({str(root)!r}), jobs=1)"
+    )
     command = [sys.executable, "-u", "-c", script]
     environment = {**os.environ, "PYTHONPATH": str(repo)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -193,7 +216,9 @@ def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, re
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in alive) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not [pid for pid in alive if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()]
+    assert not [
+        pid for pid in alive if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+    ]
     assert free(root / "notebooks") and chapter(root, "b").path.read_bytes() == before
     assert json.loads(chapter(root, "a").path.read_text())["metadata"]["avlib"]["profile"] == "cpu"
 

@@ -6,10 +6,10 @@ import os
 
 import nbformat
 import pytest
-from tests.publish.sample import PARAMETERS, code, good, markdown, notebook, small, stream, tree
 
 from avlib.publish import chapters
 from avlib.publish.chapters import ChapterError
+from tests.publish.sample import PARAMETERS, code, good, markdown, notebook, small, stream, tree
 
 
 def test_written_as_jupyter_writes_it_and_read_back_the_same(tmp_path):
@@ -23,7 +23,7 @@ def test_written_as_jupyter_writes_it_and_read_back_the_same(tmp_path):
 def test_what_is_no_notebook_is_named(tmp_path, text):
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
-    with pytest.raises(ChapterError, match="odd.ipynb"):
+    with pytest.raises(ChapterError, match=r"odd\.ipynb"):
         chapters.read(path)
 
 

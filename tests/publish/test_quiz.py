@@ -9,13 +9,18 @@ import pytest
 
 from avlib.publish import quiz
 
-QUESTION = {"ask": "Is `x` < $y$?", "right": "yes", "why": "It is.", "wrong": {"no": "It is not.", "perhaps": "It is sure."}}
+QUESTION = {
+    "ask": "Is `x` < $y$?",
+    "right": "yes",
+    "why": "It is.",
+    "wrong": {"no": "It is not.", "perhaps": "It is sure."},
+}
 
 
 def test_every_option_is_explained_and_exactly_one_is_right():
     html = quiz.show([QUESTION, {**QUESTION, "ask": "Again?"}])._repr_html_()
     assert html.count('type="radio"') == html.count('class="avq-why"') == 6
-    assert html.count('<input') == 6 and len(re.findall(r'<input[^>]*class="avq-yes"', html)) == 2
+    assert html.count("<input") == 6 and len(re.findall(r'<input[^>]*class="avq-yes"', html)) == 2
     assert "<script" not in html and "http" not in html
     for name in re.findall(r'id="(avq-[\w-]+?)"', html):
         assert html.count(f'id="{name}"') == 1
@@ -58,6 +63,7 @@ def test_a_quiz_from_a_file(tmp_path):
 
 
 def test_importing_it_loads_nothing_heavy():
-    code = "import sys, avlib.publish.quiz; print([m for m in ('torch', 'papermill', 'nbval', 'sphinx', 'numpy') if m in sys.modules])"
+    heavy = ("torch", "papermill", "nbval", "sphinx", "numpy")
+    code = f"import sys, avlib.publish.quiz; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -3,11 +3,24 @@
 import json
 
 import pytest
-from tests.publish.sample import EXERCISE, PLAYER, PNG, QUIZ, chapter, code, good, markdown, notebook, shown, stream, tree
 
 from avlib.publish import chapters
 from avlib.publish.check import check
 from avlib.publish.rules import RULES, Book, Page
+from tests.publish.sample import (
+    EXERCISE,
+    PLAYER,
+    PNG,
+    QUIZ,
+    chapter,
+    code,
+    good,
+    markdown,
+    notebook,
+    shown,
+    stream,
+    tree,
+)
 
 ALT = {"image": {"alt": "A line that rises from nought"}}
 LONG = "\n".join(f"a{i} = {i}" for i in range(16))
@@ -64,7 +77,11 @@ BAD = [
     ("outputs", puts(stream("read /home/me/data/a.wav\n")), "/home/me"),
     ("outputs", puts(shown(text_plain="<object at 0x7f00aa112233>")), "0x7f00"),
     ("length", add(code(LONG)), "16 lines"),
-    ("length", lambda cells: [c.update(source="\n".join("abcdefghi")) for c in cells if c["cell_type"] == "code"], "median"),
+    (
+        "length",
+        lambda cells: [c.update(source="\n".join("abcdefghi")) for c in cells if c["cell_type"] == "code"],
+        "median",
+    ),
     ("length", says("word " * 161), "161 words"),
     ("imports", add(code("from numpy import *")), "star"),
     ("alt", at(3, metadata={}), "missing"),
@@ -143,7 +160,13 @@ def test_numbers_that_may_stand_in_prose(tmp_path, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["[x](https://example.org)", "[x](#a-chapter)", "{doc}`other`", "[x](/notebooks/1_part/other.ipynb)", "`[x](gone)`"],
+    [
+        "[x](https://example.org)",
+        "[x](#a-chapter)",
+        "{doc}`other`",
+        "[x](/notebooks/1_part/other.ipynb)",
+        "`[x](gone)`",
+    ],
 )
 def test_links_that_lead_somewhere(tmp_path, text):
     assert problems(tmp_path, [*good(), markdown(text)], "links") == []

@@ -1,0 +1,82 @@
+"""The site: what staging adds, and that a build with faults leaves the site that was there."""
+
+import re
+
+import pytest
+
+from avlib.publish import build, chapters, record
+from tests.publish.sample import chapter, good, markdown, notebook, tree
+
+CONFIG = """title: T
+execute: {execute_notebooks: "off"}
+only_build_toc_files: true
+bibtex_bibfiles: [book/references.bib]
+sphinx:
+  extra_extensions: [sphinx_exercise]
+  config: {language: en, suppress_warnings: [bibtex]}
+"""
+TOC = "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/1_part/one\n"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A book of two pages."""
+    cells = good()
+    cells[2]["source"] = "Prose with $a^2$ and no citation."
+    root = tree(tmp_path, one=cells)
+    (root / "_config.yml").write_text(CONFIG)
+    (root / "_toc.yml").write_text(TOC)
+    (root / "book" / "index.md").write_text("# Home\n\nHere.\n")
+    return root
+
+
+def test_a_staged_chapter_gains_its_line_its_description_and_folded_solutions(root):
+    one = chapter(root, "one")
+    source = chapters.read(one.path)
+    source["metadata"]["avlib"] = record.make(record.now(source, root, "cpu", 0), root, "cpu", 0, 74.2, 1_100_000_000)
+    page = build.staged(source, one, "instructor")
+    assert re.match(
+        r"# A chapter\n\n<p class=\"avlib-provenance\">Run on .* 74 s .* stale: no</p>\n\nIt shows",
+        page["cells"][0]["source"],
+    )
+    assert "avlib-provenance" not in source["cells"][0]["source"] and "avlib" not in page["metadata"]
+    assert page["metadata"]["myst"]["html_meta"]["description"].startswith("It shows in a few cells")
+    assert "hide-cell" in chapters.tags(page["cells"][7])
+    student = build.staged(source, one, "student")
+    assert "return 2 * x" not in chapters.dumps(student) and "hide-cell" not in chapters.dumps(student)
+
+
+def test_solutions_within_a_directive_are_not_folded_twice(root):
+    cells = good()
+    cells[7:8] = [markdown("```{solution-start} ex-1\n```"), cells[7], markdown("```{solution-end}\n```")]
+    page = build.staged(notebook(*cells), chapter(root, "one"), "instructor")
+    assert not any("hide-cell" in chapters.tags(cell) for cell in page["cells"])
+
+
+def test_an_unchanged_source_keeps_its_time_and_a_removed_one_goes(root):
+    folder = root / "book" / "_build" / "stage" / "instructor"
+    build.stage(root, "instructor", folder)
+    (root / "book" / "extra.md").write_text("# Extra\n")
+    build.stage(root, "instructor", folder)
+    times = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    (root / "book" / "extra.md").unlink()
+    build.stage(root, "instructor", folder)
+    now = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    assert set(times) - set(now) == {folder / "book" / "extra.md"} and all(times[p] == now[p] for p in now)
+    build.stage(root, "student", folder)
+    assert "hide_solutions: true" in (folder / "_config.yml").read_text()
+    with pytest.raises(ValueError, match="unknown edition of the site 'recall'"):
+        build.build(root, edition="recall")
+
+
+@pytest.mark.slow
+def test_a_build_with_faults_leaves_the_site_that_was_there(root):
+    index = build.build(root, say=lambda line: None)
+    assert index == root / "book" / "_build" / "html" / "index.html" and index.exists()
+    page = (index.parent / "notebooks" / "1_part" / "one.html").read_text()
+    assert "avlib-provenance" in page and '<meta content="It shows in a few cells' in page
+    before = sorted(index.parent.rglob("*"))
+    (root / "book" / "index.md").write_text("# Home\n\n[gone](nowhere.md)\n")
+    with pytest.raises(RuntimeError, match=r"book/index.md:3: WARNING.*nowhere"):
+        build.build(root, say=lambda line: None)
+    assert sorted(index.parent.rglob("*")) == before

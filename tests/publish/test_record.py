@@ -1,0 +1,94 @@
+"""Provenance: a chapter goes stale with what it uses, and with nothing else."""
+
+import pytest
+
+from avlib.publish import chapters, record
+from avlib.publish.check import check
+from tests.publish.sample import chapter, code, small, tree
+
+LIBRARY = "def f():\n    return g()\n\n\ndef g():\n    return 1\n\n\ndef h():\n    return 2\n"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two chapters on a library of three functions; both count as just executed."""
+    root = tree(
+        tmp_path, uses_f=small(code("from avlib.a import f\nf()")), uses_h=small(code("from avlib import a\na.h()"))
+    )
+    (root / "avlib").mkdir()
+    (root / "avlib" / "__init__.py").write_text("")
+    (root / "avlib" / "a.py").write_text(LIBRARY)
+    (root / "requirements.lock").write_text("torch==1\n")
+    for name in ("uses_f", "uses_h"):
+        path = chapter(root, name).path
+        made = chapters.read(path)
+        before = record.now(made, root, "cpu", 0)
+        made["metadata"]["avlib"] = record.make(before, root, "cpu", 0, 74.2, 1_100_000_000)
+        chapters.write(path, made)
+    return root
+
+
+def stale(root):
+    """Stale chapters with their reasons."""
+    return {p.chapter: p.message for p in check(root).problems if p.rule == "stale"}
+
+
+def test_one_changed_function_makes_exactly_its_chapters_stale(root):
+    assert stale(root) == {}
+    library = root / "avlib" / "a.py"
+    library.write_text(LIBRARY.replace("return 1", "return 3"))
+    assert stale(root) == {"uses_f": "avlib/a.py: g changed"}
+    library.write_text(LIBRARY.replace("return 2", "return 3"))
+    assert stale(root) == {"uses_h": "avlib/a.py: h changed"}
+    library.write_text("# a comment\n" + LIBRARY)
+    assert stale(root) == {}
+
+
+def test_the_lock_the_code_and_nothing_of_the_prose(root):
+    path = chapter(root, "uses_f").path
+    made = chapters.read(path)
+    made["cells"][0]["source"] = "# Another title\n\nAnd other prose, that changes no output at all."
+    chapters.write(path, made)
+    assert stale(root) == {}
+    made["cells"][2]["source"] += "\nf()"
+    chapters.write(path, made)
+    assert stale(root) == {"uses_f": "code cells changed"}
+    (root / "requirements.lock").write_text("torch==2\n")
+    assert stale(root)["uses_h"] == "requirements.lock changed"
+
+
+def test_a_chapter_that_never_ran(root):
+    path = chapter(tree(root, new=small(code("1"))), "new").path
+    assert record.reasons(chapters.read(path), root) == ["it was never executed with 'avlib book execute'"]
+
+
+def test_the_line_under_the_title(root):
+    made = chapters.read(chapter(root, "uses_f").path)
+    line = record.line(made, chapter(root, "uses_f"))
+    assert "profile cpu · seed 0 · 74 s · peak 1.1 GB · torch " in line and line.endswith("stale: no")
+    (root / "avlib" / "a.py").write_text(LIBRARY.replace("return 1", "return 3"))
+    assert record.line(made, chapter(root, "uses_f")).endswith("stale: avlib/a.py: g changed")
+
+
+def test_claims_that_a_chapter_shows(root, monkeypatch):
+    from avlib import results
+
+    cells = small(code('from avlib import results\nresults.read("l3", profile).table()\nopen("x").read()'))
+    path = chapter(tree(root, claims=cells), "claims").path
+    made = chapters.read(path)
+    assert record.methods(made) == ["l3"] and record.claims_files(made, root, "cpu") == []
+    kept = root / "results" / "cpu" / "l3.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    monkeypatch.setenv("AVLIB_RESULTS", str(root / "results"))
+    assert "damaged" in record.stale_claims(made, root)[0]
+
+    class Stale:
+        def stale(self):
+            return ["avlib/a.py: g changed", "more"]
+
+    monkeypatch.setattr(results, "read", lambda method, profile: Stale())
+    found = [p for p in check(root, ["claims"]).problems if p.rule == "claims"]
+    assert [p.message for p in found] == ["results/cpu/l3.json: avlib/a.py: g changed (and 1 more)"]
+    assert found[0].level == "note"
+    assert [p.level for p in check(root, ["claims"], strict=True).problems if p.rule == "claims"] == ["fail"]

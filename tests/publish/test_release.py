@@ -1,0 +1,125 @@
+"""Editions: stubs fail and solutions pass, answers are left out, decks need no network."""
+
+import copy
+import re
+
+import pytest
+
+from avlib.publish import chapters, release
+from avlib.publish.slides import deck
+from tests.publish.sample import SOLUTION, code, good, markdown, notebook, small, tree
+
+CHECK = "assert double(2) == 4"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "RAISE"),
+        ("a = 1\n### BEGIN SOLUTION\nx = 1\n### END SOLUTION\nb = 2", "a = 1\nRAISE\nb = 2"),
+        (
+            "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
+            "### BEGIN SOLUTION\ny\n### END SOLUTION",
+            "def f():\n    RAISE\nRAISE",
+        ),
+    ],
+)
+def test_stubs(source, expected):
+    assert release.stub(source) == expected.replace("RAISE", release.BLANK)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x = 1", "### BEGIN SOLUTION\nx", "### END SOLUTION", "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION"],
+)
+def test_markers_that_do_not_pair(source):
+    with pytest.raises(ValueError, match=r"SOLUTION"):
+        release.stub(source)
+
+
+def test_the_student_edition_holds_no_answer():
+    cells = good()
+    cells[6]["source"] += "\n\n```{solution} ex-1\nTwice of it.\n```"
+    cells.insert(7, markdown("```{solution-start} ex-1\n:class: dropdown\n```"))
+    cells += [markdown("The answer is seventeen.", "answer")]
+    cells[8]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "seventeen"}]
+    made = notebook(*cells)
+    before = copy.deepcopy(made)
+    cut = release.student(made)
+    text = chapters.dumps(cut)
+    assert (
+        made == before
+        and "return 2 * x" not in text
+        and "seventeen" not in text
+        and "solution" not in text.lower().replace("your turn", "")
+    )
+    assert "assert double(2) == 4" in text and "{exercise} Number 1" in text and "NotImplementedError" in text
+    assert len(cut["cells"]) == len(made["cells"]) - 2
+    stub = next(cell for cell in cut["cells"] if "stub" in chapters.tags(cell))
+    assert stub["execution_count"] is None
+
+
+def test_the_recall_edition_holds_headings_and_code_alone():
+    cut = release.recall(notebook(*good()))
+    assert [c["source"] for c in cut["cells"] if c["cell_type"] == "markdown"] == ["# A chapter"]
+    assert not any(c.get("outputs") for c in cut["cells"])
+    assert sum(c["cell_type"] == "code" for c in cut["cells"]) == 7
+
+
+@pytest.mark.slow
+def test_every_exercise_is_tried_with_stub_and_solution(repo):
+    good_pair = [code(SOLUTION, "solution"), code(CHECK, "check")]
+    weak = [code(SOLUTION.replace("double", "other"), "solution"), code("assert callable(other)", "check")]
+    wrong = [code(SOLUTION.replace("2 * x", "3 * x"), "solution"), code(CHECK, "check")]
+    cells = small(code("import math"), *good_pair, code("assert double(1) == 2"), *weak, *wrong)
+    found = release.exercise_report(notebook(*cells), repo)
+    assert [(e.cell, bool(e.stub_error), bool(e.solution_error)) for e in found] == [
+        (3, True, False),
+        (6, False, False),
+        (8, True, True),
+    ]
+    assert found[0].problem == "" and "NotImplementedError" in found[0].stub_error
+    assert "checks test nothing" in found[1].problem and "the solution fails: AssertionError" in found[2].problem
+
+
+@pytest.mark.slow
+def test_a_failure_outside_of_exercises_is_named(repo):
+    with pytest.raises(RuntimeError, match=r"cell 3 \(c3\): NameError"):
+        release.exercise_report(notebook(*small(code("nothing"))), repo)
+
+
+def test_release_writes_all_or_nothing(tmp_path):
+    root, out = tree(tmp_path / "book", one=good(), other=good()), tmp_path / "out"
+    written = release.release(root, "student", out, site=False, slides=True, say=lambda line: None)
+    assert [p.relative_to(out).as_posix() for p in written] == [
+        "notebooks/1_part/one.ipynb",
+        "notebooks/1_part/other.ipynb",
+        "slides/one.html",
+        "slides/other.html",
+    ]
+    release.release(root, "recall", out, ["one"], say=lambda line: None)
+    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["EDITION", "one.ipynb"]
+    with pytest.raises(ValueError, match="unknown edition 'pupil'"):
+        release.release(root, "pupil", out)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="mine is not empty"):
+        release.release(root, "student", tmp_path / "mine")
+    bad = good()
+    bad[7]["source"] = "x = 1"
+    with pytest.raises(release.ExerciseError, match=r"bad.ipynb, cell 8"):
+        release.release(tree(root, bad=bad), "student", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_deck_stands_alone():
+    cells = good()
+    cells[2] = markdown(
+        r"So $\frac{1}{n}\sum_i x_i$, and $\begin{aligned}a\end{aligned}$. {cite:p}`known2020`", "slide"
+    )
+    page = deck(notebook(*cells))
+    assert page is not None and page.count("<section") == 2
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)|@import|url\(", page)
+    assert "<h1>A chapter</h1>" in page and 'alt="A line that rises from nought"' in page
+    assert page.count("<svg") == 1 and '<code class="tex">\\begin{aligned}' in page and "known2020" not in page
+    assert deck(notebook(*small())) is None
