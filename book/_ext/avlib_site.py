@@ -86,7 +86,7 @@ def licences(source: Path, _: str) -> str:
 
 def scene(source: Path, argument: str) -> str:
     """A playable scene of two things, heard together or one at a time: ``avlib:scene PRESET INDEX``."""
-    from avlib import figures
+    from avlib.figures.player import player
     from avlib.world import World
 
     preset, index = argument.split()
@@ -97,8 +97,8 @@ def scene(source: Path, argument: str) -> str:
     sources = dict(zip(names, batch.truth.stem_BNS[0], strict=False))
     caption = f"One made-up scene: {' and '.join(names)}. Press play, then listen to each alone."
     alt = f"A drawn scene with {' and '.join(names)}, playable, above the spectrogram of its sound."
-    player = figures.player(batch, 0, sources=sources, caption=caption, alt=alt, side=160)
-    return f"```{{raw}} html\n{player._repr_html_()}\n```"
+    element = player(batch, 0, sources=sources, caption=caption, alt=alt, side=160)
+    return f"```{{raw}} html\n{element._repr_html_()}\n```"
 
 
 @cache
