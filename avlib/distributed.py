@@ -89,7 +89,8 @@ class _LossOnly(nn.Module):
 def wrap(method: nn.Module) -> nn.Module:
     """A module whose ``forward(batch, step)`` is ``method.loss(batch, step)``, its gradients averaged over processes.
 
-    Parameters that a step leaves unused are allowed. With one process there is nothing to average.
+    Keep it until the backward pass is over. Parameters that a step leaves unused are allowed. With one process there is
+    nothing to average.
     """
     module = _LossOnly(method)
     if world_size() == 1:

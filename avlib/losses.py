@@ -158,7 +158,7 @@ def info_nce_bank(
     _need("info_nce_bank", query_BD, "query_BD", 2)
     _need_negatives("info_nce_bank", bank_MD.shape[0])
     _need_temperature("info_nce_bank", temperature)
-    logit_BM = query_BD @ bank_MD.detach().t() / temperature
+    logit_BM = query_BD @ bank_MD.detach().to(query_BD.dtype).t() / temperature
     return _weighted_mean(functional.cross_entropy(logit_BM, index_B, reduction="none"), weight_B)
 
 
@@ -187,7 +187,7 @@ def soft_nce(
         raise ValueError(
             f"soft_nce needs target_BM of {query_BD.shape[0]}×{bank_MD.shape[0]}, not {tuple(target_BM.shape)}"
         )
-    log_BM = functional.log_softmax(query_BD @ bank_MD.detach().t() / temperature, 1)
+    log_BM = functional.log_softmax(query_BD @ bank_MD.detach().to(query_BD.dtype).t() / temperature, 1)
     return _weighted_mean(-(target_BM.detach() * log_BM).sum(1), weight_B)
 
 

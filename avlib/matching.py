@@ -13,8 +13,8 @@ from torch.nn import functional
 
 Pooling = Literal["SISA", "MISA", "SIMA"]
 
-CELLS_AT_ONCE = 2**24
-"""Similarities of cells that :func:`all_pairs` holds at once on a CPU (64 MB in float32)."""
+CELLS_AT_ONCE = 2**22
+"""Similarities of cells that :func:`all_pairs` holds at once on a CPU (16 MB in float32)."""
 
 
 def _need_maps(owner: str, image_BDYX: Tensor, audio: Tensor, axes: tuple[int, ...]) -> None:
@@ -106,16 +106,16 @@ def all_pairs(image_BDYX: Tensor, audio: Tensor, pooling: Pooling = "MISA", fram
 
 
 def _some_pairs(cell_IDP: Tensor, frame_BDL: Tensor, frame_BL: Tensor, pooling: str) -> Tensor:
-    # One matrix product; the axis that is reduced comes last, where the maximum is quickest.
+    # One matrix product. ``max`` remembers where it was, which makes its backward pass cheaper than that of ``amax``.
     images, dim, cells = cell_IDP.shape
     clips, _, frames = frame_BDL.shape
     cell_DQ = cell_IDP.transpose(0, 1).reshape(dim, images * cells)
     frame_DQ = frame_BDL.transpose(0, 1).reshape(dim, clips * frames)
     if pooling == "MISA":
-        best_BLI = (frame_DQ.t() @ cell_DQ).view(clips, frames, images, cells).amax(3)
+        best_BLI = (frame_DQ.t() @ cell_DQ).view(clips, frames, images, cells).max(3).values
         return ((best_BLI * frame_BL[..., None]).sum(1) / frame_BL.sum(1, keepdim=True)).t()
     sim_IPBL = (cell_DQ.t() @ frame_DQ).view(images, cells, clips, frames)
-    return sim_IPBL.masked_fill(~frame_BL, float("-inf")).amax(3).mean(1)
+    return sim_IPBL.masked_fill(~frame_BL, float("-inf")).max(3).values.mean(1)
 
 
 def heatmap(image_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
@@ -166,7 +166,10 @@ def attend(image_BDYX: Tensor, audio_BD: Tensor, temperature: float = 0.1) -> tu
 
 
 def upsample(map_BYX: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Bilinear, pixel centres aligned: map_BYX -> map_BHW. A constant stays constant, the best cell stays the best.
+    """Bilinear, pixel centres aligned: map_BYX -> map_BHW. A constant stays constant.
+
+    The best pixel lies in the best cell where that one is clearly best: only the cells at the border reach their full
+    value, so an inner cell can lose to one that it beats by little.
 
     Raises:
         ValueError: not (clips, rows, columns), or fewer pixels than cells.
