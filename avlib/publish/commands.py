@@ -38,6 +38,11 @@ def add_parser(subparsers: Any) -> None:
         parser.set_defaults(run=_guarded(run))
         return parser
 
+    _add_running(command)
+    _add_making(command)
+
+
+def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     execute = command("execute", _execute, "run chapters in fresh kernels and keep their outputs")
     execute.add_argument("--stale", action="store_true", help="only those that are out of date")
     execute.add_argument(
@@ -67,6 +72,8 @@ def add_parser(subparsers: Any) -> None:
     verify.add_argument("--all", action="store_true", help="every chapter (this is the default)")
     _jobs(verify)
 
+
+def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the site goes")

@@ -145,13 +145,11 @@ def execute(
     """Run chapters, each in a kernel of its own, and put each that ran to its end in its place.
 
     Args:
-        root: the folder that holds ``notebooks/``.
-        names: chapters, parts or paths; all when empty.
+        root, names: the folder that holds ``notebooks/``; chapters, parts or paths in it (all when empty).
         profile, seed, settings: parameters; None leaves the notebook's own.
         stale: run only what is out of date at the target.
         out: write here, as ``<part>/<name>.ipynb``, instead of over the committed notebooks.
-        jobs: chapters side by side.
-        timeout: s a cell may take.
+        jobs, timeout: chapters side by side; s that a cell may take.
         say: called with each line of progress.
 
     Raises:
@@ -159,27 +157,28 @@ def execute(
     """
     if profile == "smoke" and out is None:
         raise ValueError(
-            "profile 'smoke' only asks whether a chapter runs and is not printed; "
-            "give --out DIR, so that the book keeps its results"
+            "profile 'smoke' only asks whether chapters run: give --out DIR, so that the book is not touched"
         )
     plans = [plan(chapter, profile, seed, out, settings or {}) for chapter in chapters.find(root, names)]
-    fresh = [p for p in plans if stale and record.is_fresh(p.target, p.notebook, root, p.profile, p.seed)]
-    todo = [p for p in plans if p not in fresh]
-    for p in todo:
-        p.target.parent.mkdir(parents=True, exist_ok=True)
-    outcomes = [Outcome(p.chapter.name, "fresh") for p in fresh]
-    if not todo:
-        return outcomes
-    jobs = min(jobs or default_jobs(), len(todo))
-    with alone(out or root / "notebooks"), kernel.environment(root, jobs) as environment:
-        folders = sorted({p.target.parent for p in todo})
-        check_room(folders)
-        for folder in folders:  # left by a run that was killed while it wrote
-            for part in folder.glob(f".*{PART_SUFFIX}"):
-                part.unlink()
-        outcomes += _run_all(todo, environment, jobs, timeout, say)
+    todo = [p for p in plans if not stale or not record.is_fresh(p.target, p.notebook, root, p.profile, p.seed)]
+    outcomes = [Outcome(p.chapter.name, "fresh") for p in plans if p not in todo]
+    if todo:
+        jobs, folder = min(jobs or default_jobs(), len(todo)), out or root / "notebooks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder), kernel.environment(root, jobs) as environment:
+            _prepare(sorted({p.target.parent for p in todo}))
+            outcomes += _run_all(todo, environment, jobs, timeout, say)
     order = [p.chapter.name for p in plans]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.chapter))
+
+
+def _prepare(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    check_room(folders)
+    for folder in folders:  # what a run left that was killed while it wrote
+        for part in folder.glob(f".*{PART_SUFFIX}"):
+            part.unlink()
 
 
 def _run_all(
@@ -217,6 +216,8 @@ def _run(p: Plan, environment: dict[str, str], timeout: int, running: _Running, 
             stderr.seek(0)
             crash = stderr.read()
         ran = chapters.read(result) if result.exists() else None
+    if running.stopped:
+        return Outcome(p.chapter.name, "failed", error="interrupted")
     if "done" not in event:
         kept = _keep_failed(p, ran)
         error = _explain(p, event.get("failed"), crash) + (f"\nWhat it had reached: {kept}" if kept else "")
@@ -290,6 +291,7 @@ def _put(p: Plan, ran: Notebook, outcome: Outcome, before: dict[str, Any]) -> No
         cell["id"] = original.get("id", f"cell-{index:02d}")
         if committed:  # outputs are new, the source is the author's
             cell["source"] = original["source"]
+    before = {**before, "packs": record.packs(p.notebook, before)}
     made = record.make(before, p.chapter.root, p.profile, p.seed, outcome.seconds, outcome.peak)
     notebook["metadata"][record.KEY] = made
     chapters.write(p.target, notebook)
@@ -311,8 +313,6 @@ def _explain(p: Plan, failed: dict[str, Any] | None, crash: str) -> str:
     if failed is None:
         return f"{p.chapter.where}: the process that ran it ended without a word\n{crash[-2000:]}".rstrip()
     trace = re.sub(r"\x1b\[[0-9;]*m", "", failed["traceback"])
-    if failed["index"] is None:
-        return f"{p.chapter.where}: {failed['name']}: {trace}"
     first = failed["source"].strip().split("\n")[0]
     return f"{p.chapter.where}, cell {failed['index'] + 1} (id {failed['id']}, {first!r}):\n{trace}"
 

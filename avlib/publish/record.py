@@ -63,6 +63,22 @@ def now(notebook: Notebook, root: Path, profile: str, seed: int, seconds: float 
     )
 
 
+def packs(notebook: Notebook, before: dict[str, Any]) -> dict[str, str]:
+    """Name and sha256 of each compiled pack that the chapter had at hand: those it names, and the world's default.
+
+    They are kept to be looked up, not compared: the default pack follows from code and lock file, which are, and
+    packs of real recordings are not on every machine.
+    """
+    if not any(path.startswith("avlib/world/") for path in before["sources"]):
+        return {}
+    from avlib.world.packs import NAMES, cache
+
+    text = chapters.code(notebook)
+    named = [name for name in NAMES if name == "orchestra" or re.search(rf"[\"']{re.escape(name)}[\"']", text)]
+    files = {name: sorted(cache().glob(f"{name}-*.safetensors"), key=lambda p: p.stat().st_mtime) for name in named}
+    return {name: provenance.file_digest(found[-1]) for name, found in files.items() if found}
+
+
 def _device() -> str:
     if shutil.which("nvidia-smi") is None:
         return "cpu"

@@ -6,9 +6,11 @@ The solution is the source; the exercise is cut from it.
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,20 +182,26 @@ def release(
         written.append(out / "notebooks" / chapter.part / chapter.path.name)
         chapters.write(written[-1], notebook)
     if slides:
-        from avlib.publish.slides import deck
-
-        for chapter, notebook in cut:
-            page = deck(notebook)
-            if page is None:
-                say(f"{chapter.name}: no cell is tagged 'slide', so it has no deck")
-                continue
-            written.append(out / "slides" / f"{chapter.name}.html")
-            written[-1].parent.mkdir(exist_ok=True)
-            written[-1].write_text(page, encoding="utf-8")
+        written += _decks(cut, out / "slides", say)
     if site and name != "recall":
         from avlib.publish.build import build
 
         written.append(build(root, edition=name, out=out / "site", say=say))
+    return written
+
+
+def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:
+    from avlib.publish.slides import deck
+
+    written = []
+    folder.mkdir(exist_ok=True)
+    for chapter, notebook in cut:
+        page = deck(notebook)
+        if page is None:
+            say(f"{chapter.name}: no cell is tagged 'slide', so it has no deck")
+            continue
+        written.append(folder / f"{chapter.name}.html")
+        written[-1].write_text(page, encoding="utf-8")
     return written
 
 
@@ -238,41 +246,46 @@ def exercise_report(
         ExerciseError: see :func:`solution_pairs`.
         RuntimeError: a cell that belongs to no exercise fails.
     """
-    import os
-
-    from nbclient import NotebookClient
-    from nbformat import from_dict
-
     checks = dict(solution_pairs(notebook))
     skip = {index for indices in checks.values() for index in indices}
     given = {
         key: value for key, value in {"profile": profile, "seed": seed}.items() if key in chapters.parameters(notebook)
     }
     fresh = chapters.normalise(chapters.with_parameters(notebook, given))
-    fresh["cells"] = [chapters.cleared(cell) for cell in fresh["cells"]]
     found: list[Exercise] = []
+    with _kernel(fresh, root, timeout) as client:
+        for index, cell in chapters.code_cells(fresh):
+            if index in checks:
+                found.append(_try(client, fresh, index, checks[index]))
+            elif index not in skip and (error := _run(client, cell["source"])) and "raises-exception" not in tags(cell):
+                raise RuntimeError(f"cell {index + 1} ({cell['id']}): {error}")
+    return found
+
+
+@contextmanager
+def _kernel(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
+    """A client with a fresh kernel for ``notebook``."""
+    from nbclient import NotebookClient
+    from nbformat import from_dict
+
+    empty = {**notebook, "cells": [chapters.cleared(cell) for cell in notebook["cells"]]}
     with kernel.environment(root) as environment:
         before = dict(os.environ)
         os.environ.clear()
         os.environ.update(environment)
-        client = NotebookClient(
-            from_dict(fresh), kernel_name=kernel.NAME, timeout=timeout, allow_errors=True, extra_arguments=QUIET
-        )
+        options: dict[str, Any] = {
+            "kernel_name": kernel.NAME,
+            "timeout": timeout,
+            "allow_errors": True,
+            "extra_arguments": QUIET,
+        }
+        client = NotebookClient(from_dict(empty), **options)
         try:
             with client.setup_kernel():
-                for index, cell in chapters.code_cells(fresh):
-                    if index in checks:
-                        found.append(_try(client, fresh, index, checks[index]))
-                    elif (
-                        index not in skip
-                        and (error := _run(client, cell["source"]))
-                        and "raises-exception" not in tags(cell)
-                    ):
-                        raise RuntimeError(f"cell {index + 1} ({cell['id']}): {error}")
+                yield client
         finally:
             os.environ.clear()
             os.environ.update(before)
-    return found
 
 
 def _try(client: Any, notebook: Notebook, at: int, checks: list[int]) -> Exercise:

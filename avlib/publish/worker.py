@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _PEAK: dict[int, int] = {}
+_AT: list[int] = [0]
 
 
 def _say(**event: Any) -> None:
@@ -58,6 +59,7 @@ def _engine() -> Any:
             start, complete = nb_man.cell_start, nb_man.cell_complete
 
             def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> None:
+                _AT[0] = cell_index or 0
                 _say(cell=cell_index, cells=len(nb_man.nb.cells))
                 start(cell, cell_index, **more)
 
@@ -90,6 +92,16 @@ def _failure(notebook: Any) -> dict[str, Any] | None:
     return None
 
 
+def _crash(notebook: Any, error: Exception, timeout: str) -> dict[str, Any]:
+    cell, name = notebook.cells[_AT[0]], type(error).__name__
+    texts = {
+        "CellTimeoutError": f"gave up: the cell took longer than {timeout} s",
+        "DeadKernelError": "the kernel died (was there too little memory?)",
+    }
+    about = {"index": _AT[0], "id": cell.get("id", ""), "source": cell.source}
+    return {**about, "name": name, "traceback": texts.get(name, f"{name}: {error}")}
+
+
 def main(argv: list[str]) -> int:
     """Run the notebook ``argv[0]`` and write what came out to ``argv[1]``, also when a cell fails."""
     source, result, cwd, timeout = argv
@@ -107,9 +119,9 @@ def main(argv: list[str]) -> int:
                 "avlib", notebook, "python3", progress_bar=False, execution_timeout=int(timeout), start_timeout=120
             )
         except Exception as error:  # a dead kernel, a time-out: the notebook still holds what was reached
-            crash = {"index": None, "id": "", "source": "", "name": type(error).__name__, "traceback": str(error)}
+            crash = _crash(notebook, error, timeout)
     write_ipynb(notebook, result)
-    failed = _failure(notebook) or crash
+    failed = crash or _failure(notebook)
     if failed:
         _say(failed=failed)
         return 1

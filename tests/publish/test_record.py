@@ -4,7 +4,7 @@ import pytest
 
 from avlib.publish import chapters, record
 from avlib.publish.check import check
-from tests.publish.sample import chapter, code, small, tree
+from tests.publish.sample import chapter, code, notebook, small, tree
 
 LIBRARY = "def f():\n    return g()\n\n\ndef g():\n    return 1\n\n\ndef h():\n    return 2\n"
 
@@ -92,3 +92,15 @@ def test_claims_that_a_chapter_shows(root, monkeypatch):
     assert [p.message for p in found] == ["results/cpu/l3.json: avlib/a.py: g changed (and 1 more)"]
     assert found[0].level == "note"
     assert [p.level for p in check(root, ["claims"], strict=True).problems if p.rule == "claims"] == ["fail"]
+
+
+def test_the_packs_at_hand_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVLIB_CACHE", str(tmp_path))
+    (tmp_path / "packs").mkdir()
+    for name in ("orchestra", "esc"):
+        (tmp_path / "packs" / f"{name}-0123456789.safetensors").write_bytes(name.encode())
+    made = notebook(*small(code("from avlib.world import World\nWorld()")))
+    used = {"sources": {"avlib/world/__init__.py": {}}}
+    assert list(record.packs(made, used)) == ["orchestra"] and record.packs(made, {"sources": {}}) == {}
+    made["cells"][2]["source"] = "World(pack='esc')"
+    assert list(record.packs(made, used)) == ["orchestra", "esc"]
