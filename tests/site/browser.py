@@ -117,7 +117,7 @@ class Browser:
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
 
-    def open(self, url: str, settle: float = 0.4) -> None:
+    def open(self, url: str, settle: float = 0.2) -> None:
         """Load a page and let its scripts run on for ``settle`` seconds."""
         self.requests, self.complaints, self.loaded = [], [], False
         self.call("Page.navigate", url=url)
