@@ -102,7 +102,9 @@ class Truth(_Moves):
         """int64, the class of the first sounding thing of each clip, else of the first thing, else -1."""
         if self.category_BN is None:
             raise ValueError("this batch has no category truth")
-        sounding_BN = torch.zeros_like(self.category_BN, dtype=torch.bool) if self.sounding_BN is None else self.sounding_BN
+        sounding_BN = (
+            torch.zeros_like(self.category_BN, dtype=torch.bool) if self.sounding_BN is None else self.sounding_BN
+        )
         present_BN = self.category_BN >= 0
         score_BN = (sounding_BN & present_BN).int() * 2 + present_BN.int()
         return self.category_BN.gather(1, score_BN.argmax(1, keepdim=True)).squeeze(1)

@@ -1,0 +1,72 @@
+"""Look, Listen and Learn (Arandjelović & Zisserman, ICCV 2017): do this picture and this sound belong together?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avlib import losses
+from avlib.audio import LogMel
+from avlib.encoders import AudioSmall, AudioVGG, ImageSmall, ImageVGG, pool_max
+from avlib.types import Batch, Embedding
+
+
+class Fusion(nn.Module):
+    """Two fully connected layers on a picture and a sound side by side: the logit that they belong together.
+
+    The first layer of ``[v; a]`` is the sum of a layer of v and a layer of a. So all B² pairs of a batch cost two
+    small products and one broadcast sum, not B² passes. Normalising v and a first puts the two on one scale; without
+    it the larger of them drowns the other, and the loss stays on its plateau at ln 2 much longer.
+    """
+
+    def __init__(self, dim: int, hidden: int = 128):
+        super().__init__()
+        self.image = nn.Sequential(nn.BatchNorm1d(dim), nn.Linear(dim, hidden))
+        self.audio = nn.Sequential(nn.BatchNorm1d(dim), nn.Linear(dim, hidden, bias=False))
+        self.output = nn.Linear(hidden, 1)
+
+    def pairs(self, image_BD: Tensor, audio_BD: Tensor) -> Tensor:
+        """Logit of each picture with the sound of the same row, (B,)."""
+        return self.output(torch.relu(self.image(image_BD) + self.audio(audio_BD))).squeeze(-1)
+
+    def all_pairs(self, image_BD: Tensor, audio_BD: Tensor) -> Tensor:
+        """Logit of picture i with sound j, (B, B)."""
+        return self.output(torch.relu(self.image(image_BD)[:, None] + self.audio(audio_BD)[None, :])).squeeze(-1)
+
+
+class LookListenLearn(nn.Module):
+    """Two towers, max-pooled over their maps, and a fusion net that says whether picture and sound correspond.
+
+    The paper's last layer has two outputs and a softmax; one logit and a sigmoid is the same function.
+
+    Args:
+        dim: coordinates of each tower's embedding (512 in the paper).
+        full: the paper's VGG-like towers instead of the small ones.
+        all_pairs: learn from all B² pairs of a batch, positives and negatives weighted alike. False takes the paper's
+            B true and B false pairs, where clip i hears clip i + shift.
+    """
+
+    def __init__(self, dim: int = 128, width: int = 32, full: bool = False, all_pairs: bool = True):
+        super().__init__()
+        self.mel = LogMel()
+        self.image = ImageVGG() if full else ImageSmall(width, dim)
+        self.audio = AudioVGG() if full else AudioSmall(width, dim)
+        self.fusion = Fusion(512 if full else dim)
+        self.all_pairs = all_pairs
+
+    def embed(self, batch: Batch) -> Embedding:
+        """Maps and embeddings of both towers; reads the picture and the sound, nothing else."""
+        image_BDYX = self.image(batch.frame_BCHW)
+        audio_BDFL = self.audio(self.mel(batch.wave_BS))
+        return Embedding(pool_max(image_BDYX), pool_max(audio_BDFL), image_BDYX, audio_BDFL)
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Binary cross-entropy of true and false pairs; ln 2 while the net knows nothing."""
+        found = self.embed(batch)
+        if self.all_pairs:
+            return {"loss": losses.correspondence(self.fusion.all_pairs(found.image_BD, found.audio_BD))}
+        shift = losses.random_shift(len(batch), torch.Generator().manual_seed(step))
+        true_B = self.fusion.pairs(found.image_BD, found.audio_BD)
+        false_B = self.fusion.pairs(found.image_BD, found.audio_BD.roll(shift, 0))
+        label_B = torch.cat([torch.ones_like(true_B), torch.zeros_like(false_B)])
+        return {"loss": losses.correspondence(torch.cat([true_B, false_B]), label_B)}

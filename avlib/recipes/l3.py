@@ -1,0 +1,132 @@
+"""How Look, Listen and Learn is trained and judged here.
+
+    avlib train l3 --profile cpu
+    avlib claims l3 --profile cpu --seeds 3
+
+Pretext task: true and false pairs of the test split, false ones of another class, half and half. Features: linear
+probes of the pooled maps, unit purity, and the clusters they form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from avlib import distributed
+from avlib.clustering import kmeans
+from avlib.evaluate import clusters, probe, units
+from avlib.methods.l3 import LookListenLearn
+from avlib.profiles import Profile
+from avlib.results import Claim
+from avlib.train import History, TrainConfig, fit
+from avlib.types import Batch, Embedding
+from avlib.world import Stream, World
+
+ARMS = ("trained", "cyclic pairs", "shuffled pairs", "untrained")
+CHANCE = {"correspondence": 0.5}
+
+_PAPER = "arandjelovic2017look"
+CLAIMS = (
+    Claim("Trained features tell pictures apart better than untrained ones", "image probe", "trained", "untrained", f"{_PAPER}, ImageNet table", tag="image"),
+    Claim("Trained features tell sounds apart better than untrained ones", "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 and DCASE tables", tag="audio"),
+    Claim("Single units of sound stand for a kind of thing", "audio purity", "trained", "untrained", f"{_PAPER}, figures of audio concepts", tag="units"),
+    Claim("All pairs of a batch teach more than one false pair a clip", "correspondence", "trained", "cyclic pairs", "ours: same steps, same clips", tag="pairs"),
+    Claim("Control: with shuffled pairs there is nothing to learn", "correspondence", "shuffled pairs", "chance", "ours", margin=0.05, tag="shuffled", equal=True),
+)  # fmt: skip
+
+
+class Shuffled:
+    """A stream whose clips hear a neighbour's sound, so that pictures and sounds are independent."""
+
+    def __init__(self, stream: Stream):
+        self.stream = stream
+
+    def __call__(self, step: int) -> Batch:
+        batch = self.stream(step)
+        return replace(batch, wave_BS=batch.wave_BS.roll(1, 0))
+
+
+def build(profile: Profile, all_pairs: bool = True) -> LookListenLearn:
+    """The method at the size of a profile."""
+    return LookListenLearn(dim=128, width=16, full=profile.full, all_pairs=all_pairs)
+
+
+def worlds(profile: Profile, seed: int = 0, pack: str = "orchestra", device: str = "cpu") -> tuple[World, World]:
+    """Where to train and where to test: one thing a clip, other recordings."""
+    return tuple(World(pack, "solo", split, seed, profile.size, device=device) for split in ("train", "test"))  # type: ignore[return-value]
+
+
+def train(
+    profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
+) -> tuple[nn.Module, History]:
+    """Train one arm; ``untrained`` takes no step."""
+    torch.manual_seed(seed)
+    method = build(profile, all_pairs=arm != "cyclic pairs")
+    stream = Stream(
+        worlds(profile, seed, device=_device(device))[0], profile.batch, profile.count, seed,
+        rank=distributed.rank(), ranks=distributed.world_size(),
+    )  # fmt: skip
+    batches = Shuffled(stream) if arm == "shuffled pairs" else stream
+    steps = 0 if arm == "untrained" else profile.steps
+    config = TrainConfig(steps=steps, lr=4e-3, seed=seed, out=out, device=device, amp=profile.amp)
+    return method, fit(method, batches, config)
+
+
+def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
+    """Train one arm and measure it on other recordings."""
+    method, _ = train(profile, seed, arm, device=device)
+    return measure(method, profile, seed, _device(device))
+
+
+def _device(device: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def batches(world: World, count: int, size: int = 64) -> Iterator[Batch]:
+    """The first ``count`` clips of a world."""
+    for start in range(0, count, size):
+        yield world.batch(range(start, min(start + size, count)))
+
+
+@torch.no_grad()
+def embed(method: LookListenLearn, world: World, count: int) -> tuple[Embedding, Tensor]:
+    """Embeddings (on the CPU, without maps) and labels of the first ``count`` clips."""
+    method.eval().to(world.device)
+    image, audio, label = [], [], []
+    for batch in batches(world, count):
+        found = method.embed(batch)
+        image.append(found.image_BD.cpu())
+        audio.append(found.audio_BD.cpu())
+        label.append(batch.truth.label_B.cpu())
+    return Embedding(torch.cat(image), torch.cat(audio)), torch.cat(label)
+
+
+@torch.no_grad()
+def correspondence(method: LookListenLearn, found: Embedding, label_B: Tensor) -> float:
+    """Share of right verdicts: each clip as it is, and with the sound of the next clip of another class."""
+    method = method.cpu().eval()
+    other_B = torch.stack([(label_B.roll(-b) != label_B[b]).nonzero()[0, 0] + b for b in range(len(label_B))])
+    other_B = other_B % len(label_B)
+    true_B = method.fusion.pairs(found.image_BD, found.audio_BD) > 0
+    false_B = method.fusion.pairs(found.image_BD, found.audio_BD[other_B]) <= 0
+    return float((true_B.float().mean() + false_B.float().mean()) / 2)
+
+
+def measure(method: nn.Module, profile: Profile, seed: int = 0, device: str = "cpu") -> dict[str, float]:
+    """Every number of the chapter: pretext accuracy, linear probes, unit purity, clusters."""
+    assert isinstance(method, LookListenLearn)
+    train_world, test_world = worlds(profile, seed, device=device)
+    seen, seen_label_B = embed(method, train_world, profile.eval_count)
+    found, label_B = embed(method, test_world, profile.eval_count)
+    scores = {"correspondence": correspondence(method, found, label_B)}
+    for name in ("image", "audio"):
+        train_BD, test_BD = getattr(seen, f"{name}_BD"), getattr(found, f"{name}_BD")
+        scores[f"{name} probe"] = probe.linear_probe(train_BD, seen_label_B, test_BD, label_B).accuracy
+        scores[f"{name} purity"] = units.unit_concepts(test_BD, label_B, draws=20).purity
+        cluster_B = kmeans(test_BD, int(label_B.max()) + 1, generator=torch.Generator().manual_seed(seed)).label_B
+        scores[f"{name} NMI"] = clusters.agreement(cluster_B, label_B).nmi
+    return scores

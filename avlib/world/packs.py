@@ -1,0 +1,261 @@
+"""What things look and sound like: a pack holds pictures and sounds per class, compiled to one ``.safetensors`` file.
+
+A compiled pack loads without the packages that its assets came from, so it travels to another machine as one file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from avlib.errors import unknown
+from avlib.types import RATE, Word, _Moves
+
+PICTURE, BACKDROP = 96, 192
+"""Sides of the pictures of things and of the backdrops, px."""
+NAMES = ("orchestra", "esc", "photos", "folder:PATH")
+
+
+class PackError(ValueError):
+    """A pack that cannot be built or read; the message names the file or the class."""
+
+
+@dataclass(frozen=True)
+class SoundBank(_Moves):
+    """M recordings, one after the other.
+
+    Attributes:
+        data_S: int16, ``RATE`` Hz.
+        start_M, length_M: int64, samples.
+        label_M: int64, class (or place, or phrase).
+        split_M: int64, 0 train, 1 val, 2 test.
+    """
+
+    data_S: Tensor
+    start_M: Tensor
+    length_M: Tensor
+    label_M: Tensor
+    split_M: Tensor
+
+    def __len__(self) -> int:
+        return int(self.start_M.shape[0])
+
+    def wave(self, row: int) -> Tensor:
+        """One recording as float, -1…1, (S,)."""
+        start, length = int(self.start_M[row]), int(self.length_M[row])
+        return self.data_S[start : start + length].float() / 32768
+
+
+@dataclass(frozen=True)
+class Pack(_Moves):
+    """Everything a scene can be made of.
+
+    Attributes:
+        classes: things that sound.
+        places: kinds of backdrop.
+        picture_MCHW: uint8 RGBA, straight alpha, each thing centred and filling its square.
+        backdrop_MCHW: uint8 RGB photographs.
+        sounds: label = class; all at one level, so that loudness tells nothing.
+        ambience: label = place.
+        faces_MCHW: uint8 RGBA, heads without a mouth.
+        speech: label = phrase; the rows of a phrase are its voices, in the same order for all phrases.
+        phrases: for class c, phrase 3c is "a X", 3c + 1 "and a X", 3c + 2 "here is a X".
+        words: for each row of ``speech``, its words and their times (s).
+        licences: one line a source: what, who, licence.
+        photographic: are the pictures photographs that fill their square, or cut-outs?
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    places: tuple[str, ...]
+    picture_MCHW: Tensor
+    picture_label_M: Tensor
+    picture_split_M: Tensor
+    backdrop_MCHW: Tensor
+    backdrop_label_M: Tensor
+    backdrop_split_M: Tensor
+    sounds: SoundBank
+    ambience: SoundBank
+    faces_MCHW: Tensor
+    faces_split_M: Tensor
+    speech: SoundBank
+    voice_M: Tensor
+    phrases: tuple[str, ...]
+    words: tuple[tuple[Word, ...], ...]
+    licences: tuple[str, ...]
+    photographic: bool = False
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all content, whatever file it came from."""
+        tensors, text = _flatten(self)
+        digest = hashlib.sha256(text.encode())
+        for name in sorted(tensors):
+            digest.update(name.encode())
+            digest.update(tensors[name].contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------- making the parts of a pack
+
+
+def level(wave_S: np.ndarray, rms: float = 0.1, fade: tuple[float, float] = (0.005, 0.05)) -> np.ndarray:
+    """Fade both ends (s) and set the RMS of what is audible; a silent wave stays silent, a peak is kept below 1."""
+    wave_S = np.asarray(wave_S, np.float64).copy()
+    for length, part in ((fade[0], slice(None)), (fade[1], slice(None, None, -1))):
+        count = min(round(length * RATE), len(wave_S))
+        wave_S[part][:count] *= np.linspace(0, 1, count, endpoint=False)
+    loud = np.abs(wave_S) > 0.05 * max(np.abs(wave_S).max(initial=0.0), 1e-9)
+    if loud.any():
+        wave_S *= rms / max(float(np.sqrt(np.mean(wave_S[loud] ** 2))), 1e-9)
+    return wave_S * min(1.0, 0.99 / max(np.abs(wave_S).max(initial=0.0), 1e-9))
+
+
+def bank(recordings: Iterable[tuple[np.ndarray, int, int]]) -> SoundBank:
+    """A bank of (wave_S in -1…1, label, split)."""
+    rows = list(recordings)
+    whole = [(np.clip(wave, -1, 1) * 32767).round().astype(np.int16) for wave, _, _ in rows]
+    length = np.array([len(wave) for wave in whole], np.int64)
+    return SoundBank(
+        data_S=torch.from_numpy(np.concatenate(whole) if whole else np.zeros(0, np.int16)),
+        start_M=torch.from_numpy(np.cumsum(length) - length),
+        length_M=torch.from_numpy(length),
+        label_M=torch.tensor([label for _, label, _ in rows], dtype=torch.int64),
+        split_M=torch.tensor([split for _, _, split in rows], dtype=torch.int64),
+    )
+
+
+def pictures(rows: Sequence[tuple[np.ndarray, int, int]], channels: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(image_HWC uint8, label, split) rows as image_MCHW, label_M, split_M."""
+    stack = [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1) for image, _, _ in rows]
+    image_MCHW = torch.stack(stack) if stack else torch.zeros(0, channels, side, side, dtype=torch.uint8)
+    label_M = torch.tensor([label for _, label, _ in rows], dtype=torch.int64)
+    return image_MCHW.contiguous(), label_M, torch.tensor([split for _, _, split in rows], dtype=torch.int64)
+
+
+# ------------------------------------------------------------------------------------------------ one file a pack
+
+
+def _flatten(pack: Pack) -> tuple[dict[str, Tensor], str]:
+    """All tensors under dotted names, and everything else as JSON."""
+    tensors, rest = {}, {}
+    for field in fields(pack):
+        value = getattr(pack, field.name)
+        if isinstance(value, SoundBank):
+            tensors |= {f"{field.name}.{part.name}": getattr(value, part.name) for part in fields(value)}
+        elif isinstance(value, Tensor):
+            tensors[field.name] = value
+        elif field.name == "words":
+            rest["words"] = [[[w.text, w.start, w.end] for w in row] for row in value]
+        else:
+            rest[field.name] = value
+    return tensors, json.dumps(rest, ensure_ascii=False, sort_keys=True)
+
+
+def save(pack: Pack, path: Path | str) -> Path:
+    """Write one ``.safetensors`` file; the old one stays until the new one is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors, text = _flatten(pack)
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, half, {"pack": text})
+        os.replace(half, path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise OSError(f"pack {pack.name!r} could not be written to {path}: {error}") from error
+    return path
+
+
+def read(path: Path | str) -> Pack:
+    """A compiled pack.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PackError: the file is damaged, or not a pack.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no compiled pack {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            text = json.loads((file.metadata() or {})["pack"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        text["words"] = tuple(tuple(Word(*word) for word in row) for row in text["words"])
+        for field in fields(Pack):
+            parts = {n.split(".")[1]: t for n, t in tensors.items() if n.startswith(f"{field.name}.")}
+            if parts:
+                tensors[field.name] = SoundBank(**parts)  # type: ignore[assignment]
+        whole = {n: t for n, t in tensors.items() if "." not in n}
+        return Pack(**whole, **{n: tuple(v) if isinstance(v, list) else v for n, v in text.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
+
+
+def build(name: str, folder: Path | str | None = None, **options: object) -> Pack:
+    """Make a pack from its assets.
+
+    Args:
+        name: ``"orchestra"`` (from installed packages alone), ``"esc"``, ``"photos"`` or ``"folder:PATH"``.
+        folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``, else a download.
+        options: what the builder of ``esc`` and ``photos`` takes, for instance ``train_folds``.
+
+    Raises:
+        ValueError: an unknown name; the right ones are listed.
+        PackError, FileNotFoundError: missing or broken assets, named.
+    """
+    if name == "orchestra":
+        from avlib.world import orchestra
+
+        return orchestra.build()
+    from avlib.world import recorded
+
+    if name.startswith("folder:"):
+        return recorded.folder(Path(name.removeprefix("folder:")))
+    builders = {"esc": recorded.esc, "photos": recorded.photos}
+    if name not in builders:
+        raise unknown("pack", name, NAMES)
+    return builders[name](None if folder is None else Path(folder), **options)
+
+
+def cache() -> Path:
+    """Where compiled packs are kept: ``$AVLIB_CACHE``, else ``~/.cache/avlib``."""
+    return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "packs"
+
+
+def _version() -> str:
+    """Changes whenever the code that builds packs does."""
+    here = Path(__file__).parent
+    sources = sorted(
+        p for p in here.glob("*.py") if p.stem in {"packs", "orchestra", "recorded", "sounds", "speech", "drawings"}
+    )
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> Pack:
+    """A pack by its name, built once and then read from the cache, or from a ``.safetensors`` file.
+
+    ``folder:PATH`` is built anew each time: its files may have changed.
+    """
+    if name.endswith(".safetensors"):
+        return read(name)
+    if name.startswith("folder:"):
+        return build(name)
+    if name not in NAMES:
+        raise unknown("pack", name, NAMES)
+    path = cache() / f"{name}-{_version()}.safetensors"
+    if not path.is_file():
+        save(build(name), path)
+    return read(path)
