@@ -65,7 +65,7 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     test.add_argument("--profile", default="smoke", metavar="P", help="default: smoke")
     test.add_argument("--out", type=Path, metavar="DIR", help="keep the executed notebooks here")
-    _jobs(test)
+    _jobs(test, "one for each core")
 
     verify = command("verify", _verify, "run committed chapters again and compare their marked outputs")
     verify.add_argument("--stale", action="store_true", help="only chapters that are out of date")
@@ -93,10 +93,8 @@ def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     release.add_argument("--no-site", action="store_true", help="notebooks (and slides) alone")
 
 
-def _jobs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="chapters side by side (default: one for every two cores)"
-    )
+def _jobs(parser: argparse.ArgumentParser, default: str = "one for every two cores") -> None:
+    parser.add_argument("--jobs", type=int, metavar="N", help=f"chapters side by side (default: {default})")
 
 
 def _guarded(run: Handler) -> Handler:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from avlib.publish import chapters, nbcheck, record
+from avlib.publish.chapters import Chapter
 from avlib.publish.execute import default_jobs, execute
 from avlib.publish.release import exercise_report
 
@@ -28,22 +33,27 @@ def test(
     Raises:
         Busy, ChapterError, ValueError, OSError: see :func:`avlib.publish.execute.execute`.
     """
+    jobs = jobs or os.cpu_count() or 1
     outcomes = execute(root, names, profile=profile, out=out, jobs=jobs, say=say)
     problems = [f"{o.chapter}: {o.error}" for o in outcomes if o.outcome == "failed"]
     ran = {o.chapter for o in outcomes if o.outcome == "done"}
     picked = [chapter for chapter in chapters.find(root, names) if chapter.name in ran]
     say(f"nbval: {len(picked)} chapters once more")
-    for verdict in nbcheck.compare(root, [out / c.part / c.path.name for c in picked], jobs or default_jobs()):
+    for verdict in nbcheck.compare(root, [out / c.part / c.path.name for c in picked], min(jobs, max(len(picked), 1))):
         problems += [f"{verdict.chapter}: nbval: {problem}" for problem in verdict.problems]
-    for chapter in picked:
-        say(f"exercises: {chapter.name}")
-        try:
-            tried = exercise_report(chapters.read(chapter.path), root, profile=profile)
-        except (ValueError, RuntimeError) as error:
-            problems.append(f"{chapter.name}: exercises: {error}")
-            continue
-        problems += [f"{chapter.name}: exercises: {exercise.problem}" for exercise in tried if exercise.problem]
+    say(f"exercises: {len(picked)} chapters, each stub and each solution")
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for found in pool.map(partial(_exercises, root, profile), picked):
+            problems += found
     return problems
+
+
+def _exercises(root: Path, profile: str, chapter: Chapter) -> list[str]:
+    try:
+        tried = exercise_report(chapters.read(chapter.path), root, profile=profile)
+    except (ValueError, RuntimeError) as error:
+        return [f"{chapter.name}: exercises: {error}"]
+    return [f"{chapter.name}: exercises: {exercise.problem}" for exercise in tried if exercise.problem]
 
 
 def verify(
