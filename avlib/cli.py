@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("avlib").setLevel(logging.INFO)
     try:
-        return int(arguments.run(arguments) or 0)
+        return _run(arguments)
     except (ValueError, FileNotFoundError) as error:
         code, message = USER_ERROR, str(error)
     except ModuleNotFoundError as error:
@@ -77,17 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, message = FAILED, str(error)
     except KeyboardInterrupt as error:
         code, message = INTERRUPTED, str(error) or "interrupted"
-    finally:
-        _leave()
-    if getattr(arguments, "debug", False):
-        traceback.print_exc()
     print(f"avlib {arguments.command}: {message}", file=sys.stderr)
     return code
 
 
-def _leave() -> None:
-    if "avlib.distributed" in sys.modules:
-        sys.modules["avlib.distributed"].teardown()
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.run(arguments) or 0)
+    except Exception:
+        if getattr(arguments, "debug", False):
+            traceback.print_exc()
+        raise
+    finally:
+        if "avlib.distributed" in sys.modules:
+            sys.modules["avlib.distributed"].teardown()
 
 
 def _command(
@@ -151,6 +154,10 @@ def _train(arguments: argparse.Namespace) -> None:
     arm = arguments.arm or recipe.ARMS[0]
     recipes.check_arm(recipe, arm)
     out = arguments.out or Path("runs", "train", arguments.method, budget.name, f"{arm}-{arguments.seed}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # before the recipe asks which share of the clips is its own
+        from avlib import distributed, train
+
+        distributed.setup(train.device_of(arguments.device))
     _, history = recipe.train(budget, arguments.seed, arm, out=out, device=arguments.device)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -265,7 +272,6 @@ def _world_list(arguments: argparse.Namespace) -> None:
 
 
 def _world_show(arguments: argparse.Namespace) -> None:
-    from avlib.types import RATE
     from avlib.world.presets import PRESETS
 
     if arguments.preset not in PRESETS:
@@ -281,7 +287,7 @@ def _world_show(arguments: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     figures.contact_sheet(batch, world.classes).savefig(out / "contact_sheet.png", dpi=150, bbox_inches="tight")
     for i, wave_S in enumerate(batch.wave_BS):
-        media.write_audio(out / f"{i:02d}.wav", wave_S, RATE)
+        (out / f"{i:02d}.wav").write_bytes(media.encode_wav(wave_S))
     for i, caption in enumerate(batch.truth.caption or ()):
         print(f"{i:02d}  {caption}")
     print(f"{out / 'contact_sheet.png'} and {arguments.count} sounds beside it")

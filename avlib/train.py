@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Hook = Callable[[nn.Module, Batch, int], None]
 SCHEDULES = ("onecycle", "constant")
 CHECKPOINT = "checkpoint.pt"
+RESERVED = ("step", "seconds", "lr")
 
 _log = logging.getLogger(__name__)
 _MAY_DIFFER = ("log_every", "checkpoint_every", "out", "device", "progress", "compile")
@@ -132,7 +133,7 @@ def rate(step: int, config: TrainConfig) -> float:
         return _cosine(low, config.lr, step / rise if rise > 0 else 1.0)
     rise = max(rise, 0.0)
     fall = config.steps - 1 - rise
-    return _cosine(config.lr, end, (step - rise) / fall if fall > 0 else 1.0)
+    return _cosine(config.lr, end, (step - rise) / fall if fall > 0 else 0.0)
 
 
 def _cosine(begin: float, end: float, part: float) -> float:
@@ -201,7 +202,7 @@ class _Run:
     def __init__(self, method: nn.Module, config: TrainConfig, hooks: Sequence[Hook]):
         self.config, self.hooks, self.method = config, hooks, method
         parallel = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        self.device, self.main = _device(config.device), True
+        self.device, self.main = device_of(config.device), True
         if parallel:
             from avlib import distributed
 
@@ -343,7 +344,10 @@ class _Run:
         self.window.load_state_dict(state["window"])
         self.before = self.history.seconds
         self._cut_log()
-        _log.info("continuing from %s after step %d", path, self.step)
+        if self.step == self.config.steps:
+            _log.info("%s is already trained: %d of %d steps; delete it to begin again", path, self.step, self.step)
+        else:
+            _log.info("continuing from %s after step %d", path, self.step)
 
     def _compare(self, state: dict[str, Any], path: Path) -> None:
         old, now = state["config"], _identity(self.config)
@@ -377,6 +381,10 @@ class _Window:
 
     def add(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
+            if name in RESERVED:
+                raise ValueError(
+                    f"{name!r} is a name of the log's own ({', '.join(RESERVED)}): report it under another"
+                )
             number = value.detach().float() if isinstance(value, Tensor) else torch.tensor(float(value))
             if number.numel() != 1:
                 raise ValueError(
@@ -437,7 +445,8 @@ def _deferred_interrupt() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, old)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)

@@ -1,0 +1,234 @@
+"""The command line: what it prints, what it writes, and how it answers mistakes."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from avlib import cli, train
+
+RECIPE = """
+import torch
+from torch import nn
+from avlib.results import Claim
+from avlib.train import TrainConfig, fit
+from avlib.types import Batch
+
+ARMS = ("trained", "untrained")
+CHANCE = {"accuracy": 0.5}
+CLAIMS = (Claim("training helps", "accuracy", "trained", "untrained"),)
+
+class Toy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+    def loss(self, batch, step):
+        return {"loss": (self.layer(batch.wave_BS) - 1).square().mean()}
+
+def train(profile, seed, arm=ARMS[0], out=None, device="auto"):
+    torch.manual_seed(seed)
+    method = Toy()
+    steps = profile.steps if arm == "trained" else 0
+    config = TrainConfig(steps=steps, seed=seed, out=out, device=device, progress=False)
+    return method, fit(method, lambda step: Batch(torch.arange(2), torch.ones(2, 4)), config)
+
+def run(profile, seed, arm, device="auto"):
+    _, history = train(profile, seed, arm, device=device)
+    return {"accuracy": 0.9 + 0.001 * seed if history.steps else 0.5, "steps": float(profile.steps)}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "cli_recipes").mkdir()
+    (tmp_path / "cli_recipes" / "__init__.py").write_text("")
+    (tmp_path / "cli_recipes" / "toy.py").write_text(RECIPE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("AVLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("cli_recipes", "cli_recipes.toy"):
+        sys.modules.pop(name, None)
+    return tmp_path
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_train_says_what_it_did_and_where_it_is(place: Path, capsys: Captured) -> None:
+    assert cli.main(["train", "cli_recipes.toy", "--profile", "smoke", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "cli_recipes.toy, arm trained, seed 0: 4 steps in" in said and "loss" in said
+    out = place / "runs/train/cli_recipes.toy/smoke/trained-0"
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+def test_train_takes_an_arm_and_a_folder(place: Path, capsys: Captured) -> None:
+    assert cli.main(["train", "cli_recipes.toy", "--profile", "smoke", "--arm", "untrained", "--out", "there"]) == 0
+    assert "arm untrained: nothing to train" in capsys.readouterr().out
+
+
+def test_claims_stand_side_by_side_and_are_recorded(place: Path, capsys: Captured) -> None:
+    assert cli.main(["claims", "cli_recipes.toy", "--profile", "smoke", "--seeds", "3", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "trained, seed 2: " in said
+    assert "          trained        untrained      chance" in said
+    assert "accuracy  0.901 ± 0.001  0.500 ± 0.000  0.500" in said
+    assert "training helps  +0.401      +0.399 … +0.403  holds" in said
+    assert (place / "results/smoke/cli_recipes.toy.json").is_file()
+    assert cli.main(["claims", "cli_recipes.toy", "--profile", "smoke", "--seeds", "3", "--arms", "trained"]) == 0
+    assert "trained, seed 0: kept from before" in capsys.readouterr().out
+
+
+def test_one_seed_has_no_interval(place: Path, capsys: Captured) -> None:
+    assert cli.main(["claims", "cli_recipes.toy", "--profile", "smoke", "--device", "cpu"]) == 0
+    assert "training helps  +0.400      –              too few seeds" in capsys.readouterr().out
+
+
+def test_published_tables(capsys: Captured) -> None:
+    assert cli.main(["published"]) == 0
+    assert "soundnet_esc" in capsys.readouterr().out
+    assert cli.main(["published", "esc50"]) == 0
+    assert capsys.readouterr().out.startswith("system")
+
+
+def test_world_list(capsys: Captured) -> None:
+    assert cli.main(["world", "list"]) == 0
+    assert "solo" in capsys.readouterr().out
+
+
+def test_world_show_writes_a_sheet_and_sounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from matplotlib.figure import Figure
+
+    from avlib import figures
+
+    monkeypatch.setattr(figures, "contact_sheet", lambda batch, classes: Figure(), raising=False)
+    out = tmp_path / "shown"
+    arguments = ["world", "show", "duet", "--count", "3", "--size", "32", "--seconds", "0.5", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["00.wav", "01.wav", "02.wav", "contact_sheet.png"]
+    assert (out / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "00.wav").read_bytes().startswith(b"RIFF")
+    assert capsys.readouterr().out.count("Before ") == 3
+
+
+def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    from avlib.world import packs
+
+    sounds = types.SimpleNamespace(label_M=torch.tensor([0, 0, 1]), split_M=torch.tensor([0, 2, 1]))
+    pack = types.SimpleNamespace(
+        name="toy", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
+        licences=("CC0: all",), picture_label_M=torch.tensor([0, 1, 1]), backdrop_label_M=torch.tensor([0, 0]),
+    )  # fmt: skip
+    asked = []
+    monkeypatch.setattr(packs, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
+    monkeypatch.setattr(packs, "save", lambda pack, path: Path(path).write_bytes(b"x"))
+    monkeypatch.setattr(packs, "load", lambda name: pack)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["pack", "build", "folder:some/where", "--folder", "there"]) == 0
+    assert asked == [("folder:some/where", Path("there"))] and (tmp_path / "where.safetensors").exists()
+    assert cli.main(["pack", "show", "toy"]) == 0
+    said = capsys.readouterr().out
+    assert "bell   1         1              0    1" in said and "CC0: all" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train nothing", "avlib train: unknown method 'nothing'"),
+        (
+            "train cli_recipes.toy --profile cpuu",
+            "unknown profile 'cpuu'; did you mean 'cpu'? There are: smoke",
+        ),
+        ("train cli_recipes.toy --arm traned", "unknown arm of toy 'traned'; did you mean 'trained'?"),
+        ("claims cli_recipes.toy --arms trained,no", "unknown arm of toy 'no'"),
+        ("claims cli_recipes.toy --profile smoke --seeds 0", "at least one of each is needed"),
+        ("world show sollo", "unknown preset 'sollo'; did you mean 'solo'?"),
+        ("world show solo --count 0", "at least one scene is needed"),
+        ("published esc5", "unknown table or benchmark 'esc5'"),
+    ],
+)
+def test_a_mistake_is_answered_without_a_traceback(place: Path, arguments: str, message: str, capsys: Captured) -> None:
+    assert cli.main(arguments.split()) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said
+
+
+def test_debug_shows_the_traceback(capsys: Captured) -> None:
+    assert cli.main(["train", "nothing", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_wrong_command_lists_the_right_ones(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["trian"])
+    assert ended.value.code == 2 and "'train'" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_told_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    from avlib import recipes
+
+    def stopped(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt("training was interrupted after step 3; the same call continues from x")
+
+    monkeypatch.setattr(recipes.load("cli_recipes.toy"), "train", stopped)
+    assert cli.main(["train", "cli_recipes.toy"]) == 130
+    assert "interrupted after step 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["train"], ["claims"], ["world"], ["world", "show"], ["pack"], ["pack", "build"], ["published"], ["book"]],
+)
+def test_help_reads_well(command: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and "usage: avlib" in said
+    assert max(map(len, said.splitlines())) <= 120
+
+
+def test_python_m_is_the_same(repo: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(repo)}
+    command = [sys.executable, "-m", "avlib", "train", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and "unknown method 'nothing'" in done.stderr and "Traceback" not in done.stderr
+
+
+SHARED = """
+import torch
+from avlib import distributed
+from cli_recipes import toy
+from cli_recipes.toy import ARMS, CLAIMS, run
+
+def clips(step):
+    wave_BS = torch.randn(4, 4, generator=torch.Generator().manual_seed(step))
+    rows = torch.arange(4).chunk(distributed.world_size())[distributed.rank()]
+    return toy.Batch(torch.arange(4), wave_BS).select(rows)
+
+def train(profile, seed, arm=ARMS[0], out=None, device="auto"):
+    torch.manual_seed(seed)
+    method = toy.Toy()
+    return method, toy.fit(method, clips, toy.TrainConfig(steps=6, log_every=1, out=out, device=device, progress=False))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_weights_of_one_and_one_speaks(place: Path, repo: Path, capsys: Captured) -> None:
+    (place / "cli_recipes" / "shared.py").write_text(SHARED)
+    command = ["train", "cli_recipes.shared", "--profile", "smoke", "--device", "cpu", "--out"]
+    assert cli.main([*command, "one"]) == 0
+    environment = os.environ | {"PYTHONPATH": f"{repo}:{place}", "OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "avlib"]
+    done = subprocess.run([*launcher, *command, "two"], capture_output=True, text=True, env=environment, cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("6 steps in") == 1
+    assert len((place / "two" / "log.jsonl").read_text().splitlines()) == 6
+    one, two = (train.load_checkpoint(place / name / "checkpoint.pt")["method"] for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-7, msg=name)
