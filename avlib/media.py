@@ -168,7 +168,7 @@ def _stream(container: Any, kind: Literal["video", "audio"], number: int, name: 
 
 
 def _check_decoded(stream: Any, got: float, start: float, seconds: float | None, name: str) -> None:
-    """Decoding a cut file stops early and says nothing; the length stated in an MP4 does. Other formats only guess it."""
+    """Decoding a cut file stops early and says nothing; an MP4's stated length tells. Other formats only guess it."""
     if "mp4" not in stream.container.format.name or stream.duration is None:
         return
     first = float((stream.start_time or 0) * stream.time_base)
