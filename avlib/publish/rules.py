@@ -113,6 +113,11 @@ class Page:
         """Markdown cells, with their places among all cells."""
         return [(i, c) for i, c in self.cells if c["cell_type"] == "markdown"]
 
+    @property
+    def ran(self) -> bool:
+        """Was any cell executed?"""
+        return any(cell.get("execution_count") is not None for _, cell in self.code)
+
     def outputs(self) -> Iterator[tuple[int, Cell, dict[str, Any]]]:
         """Each output with its cell."""
         return ((i, cell, output) for i, cell in self.code for output in cell.get("outputs", []))
@@ -149,6 +154,9 @@ def opening(page: Page) -> Iterator[Problem]:
 
 def counts(page: Page) -> Iterator[Problem]:
     """Every code cell ran, once, from top to bottom."""
+    if page.code and not page.ran:
+        yield page.problem("counts", f"none of its {len(page.code)} code cells was executed")
+        return
     expected = 0
     for i, cell in page.code:
         if not cell["source"].strip():
@@ -416,6 +424,8 @@ def nbval(page: Page) -> Iterator[Problem]:
     from avlib.publish.nbcheck import traps
 
     for at, message in traps(page.notebook):
+        if at is not None and not page.ran:
+            continue  # said once, by ``counts``
         yield page.problem("nbval", message, at + 1 if at is not None else 0)
 
 

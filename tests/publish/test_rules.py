@@ -72,6 +72,7 @@ BAD = [
     ("counts", at(3, execution_count=None), "null"),
     ("counts", at(3, execution_count=7), r"\[7\] where \[2\]"),
     ("counts", add(code("  ")), "empty"),
+    ("counts", lambda cells: [c.update(execution_count=None) for c in cells if "outputs" in c], "none of its 7"),
     ("outputs", puts({"output_type": "error", "ename": "KeyError", "evalue": "x", "traceback": []}), "KeyError"),
     ("outputs", puts(stream("a warning\n", "stderr")), "stderr"),
     ("outputs", puts(stream("read /home/me/data/a.wav\n")), "/home/me"),
