@@ -36,6 +36,7 @@ class Word:
     end: float
 
 
+@dataclass(frozen=True)
 class _Moves:
     """Move, pick and strip the tensors of a frozen dataclass; rows are clips."""
 
@@ -47,7 +48,7 @@ class _Moves:
                 return value._map(tensor, other)
             return other(value) if isinstance(value, tuple) else value
 
-        return replace(self, **{f.name: apply(getattr(self, f.name)) for f in fields(self)})  # type: ignore[type-var]
+        return replace(self, **{f.name: apply(getattr(self, f.name)) for f in fields(self)})
 
     def to(self, device: torch.device | str) -> Any:
         """The same on ``device``."""
@@ -102,11 +103,9 @@ class Truth(_Moves):
         """int64, the class of the first sounding thing of each clip, else of the first thing, else -1."""
         if self.category_BN is None:
             raise ValueError("this batch has no category truth")
-        sounding_BN = (
-            torch.zeros_like(self.category_BN, dtype=torch.bool) if self.sounding_BN is None else self.sounding_BN
-        )
-        present_BN = self.category_BN >= 0
-        score_BN = (sounding_BN & present_BN).int() * 2 + present_BN.int()
+        there_BN = self.category_BN >= 0
+        heard_BN = torch.zeros_like(there_BN) if self.sounding_BN is None else self.sounding_BN
+        score_BN = (heard_BN & there_BN).int() * 2 + there_BN.int()
         return self.category_BN.gather(1, score_BN.argmax(1, keepdim=True)).squeeze(1)
 
 
@@ -159,7 +158,7 @@ class Batch(_Moves):
 
 @dataclass(frozen=True)
 class Embedding(_Moves):
-    """What a method makes of a batch. ``image_BDYX`` and ``audio_BDFL`` are the maps before pooling, where it has them."""
+    """What a method makes of a batch; ``image_BDYX`` and ``audio_BDFL`` are the maps before pooling, where it has any."""
 
     image_BD: Tensor | None = None
     audio_BD: Tensor | None = None

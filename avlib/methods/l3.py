@@ -54,19 +54,22 @@ class LookListenLearn(nn.Module):
         self.fusion = Fusion(512 if full else dim)
         self.all_pairs = all_pairs
 
+    def maps(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """image_BDYX and audio_BDFL of both towers; reads the picture and the sound, nothing else."""
+        return self.image(batch.frame_BCHW), self.audio(self.mel(batch.wave_BS))
+
     def embed(self, batch: Batch) -> Embedding:
-        """Maps and embeddings of both towers; reads the picture and the sound, nothing else."""
-        image_BDYX = self.image(batch.frame_BCHW)
-        audio_BDFL = self.audio(self.mel(batch.wave_BS))
+        """Maps of both towers and their maxima over the cells."""
+        image_BDYX, audio_BDFL = self.maps(batch)
         return Embedding(pool_max(image_BDYX), pool_max(audio_BDFL), image_BDYX, audio_BDFL)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Binary cross-entropy of true and false pairs; ln 2 while the net knows nothing."""
-        found = self.embed(batch)
+        image_BD, audio_BD = (pool_max(cells) for cells in self.maps(batch))
         if self.all_pairs:
-            return {"loss": losses.correspondence(self.fusion.all_pairs(found.image_BD, found.audio_BD))}
+            return {"loss": losses.correspondence(self.fusion.all_pairs(image_BD, audio_BD))}
         shift = losses.random_shift(len(batch), torch.Generator().manual_seed(step))
-        true_B = self.fusion.pairs(found.image_BD, found.audio_BD)
-        false_B = self.fusion.pairs(found.image_BD, found.audio_BD.roll(shift, 0))
+        true_B = self.fusion.pairs(image_BD, audio_BD)
+        false_B = self.fusion.pairs(image_BD, audio_BD.roll(shift, 0))
         label_B = torch.cat([torch.ones_like(true_B), torch.zeros_like(false_B)])
         return {"loss": losses.correspondence(torch.cat([true_B, false_B]), label_B)}

@@ -10,7 +10,7 @@ probes of the pooled maps, unit purity, and the clusters they form.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from avlib import distributed
 from avlib.clustering import kmeans
+from avlib.encoders import pool_max
 from avlib.evaluate import clusters, probe, units
 from avlib.methods.l3 import LookListenLearn
 from avlib.profiles import Profile
 from avlib.results import Claim
 from avlib.train import History, TrainConfig, fit
-from avlib.types import Batch, Embedding
+from avlib.types import Batch
 from avlib.world import Stream, World
 
 ARMS = ("trained", "cyclic pairs", "shuffled pairs", "untrained")
@@ -31,11 +32,26 @@ CHANCE = {"correspondence": 0.5}
 
 _PAPER = "arandjelovic2017look"
 CLAIMS = (
-    Claim("Trained features tell pictures apart better than untrained ones", "image probe", "trained", "untrained", f"{_PAPER}, ImageNet table", tag="image"),
-    Claim("Trained features tell sounds apart better than untrained ones", "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 and DCASE tables", tag="audio"),
-    Claim("Single units of sound stand for a kind of thing", "audio purity", "trained", "untrained", f"{_PAPER}, figures of audio concepts", tag="units"),
-    Claim("All pairs of a batch teach more than one false pair a clip", "correspondence", "trained", "cyclic pairs", "ours: same steps, same clips", tag="pairs"),
-    Claim("Control: with shuffled pairs there is nothing to learn", "correspondence", "shuffled pairs", "chance", "ours", margin=0.05, tag="shuffled", equal=True),
+    Claim(
+        "Trained features tell pictures apart better than untrained ones",
+        "image probe", "trained", "untrained", f"{_PAPER}, ImageNet table", tag="image",
+    ),
+    Claim(
+        "Trained features tell sounds apart better than untrained ones",
+        "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 and DCASE tables", tag="audio",
+    ),
+    Claim(
+        "Single units of sound stand for a kind of thing",
+        "audio purity", "trained", "untrained", f"{_PAPER}, figures of audio concepts", tag="units",
+    ),
+    Claim(
+        "All pairs of a batch teach more than one false pair a clip",
+        "correspondence", "trained", "cyclic pairs", "ours: same steps, same clips", tag="pairs",
+    ),
+    Claim(
+        "Control: with shuffled pairs there is nothing to learn",
+        "correspondence", "shuffled pairs", "chance", "ours", margin=0.05, tag="shuffled", equal=True,
+    ),
 )  # fmt: skip
 
 
@@ -57,7 +73,8 @@ def build(profile: Profile, all_pairs: bool = True) -> LookListenLearn:
 
 def worlds(profile: Profile, seed: int = 0, pack: str = "orchestra", device: str = "cpu") -> tuple[World, World]:
     """Where to train and where to test: one thing a clip, other recordings."""
-    return tuple(World(pack, "solo", split, seed, profile.size, device=device) for split in ("train", "test"))  # type: ignore[return-value]
+    made = [World(pack, "solo", split, seed, profile.size, device=device) for split in ("train", "test")]
+    return made[0], made[1]
 
 
 def train(
@@ -92,27 +109,36 @@ def batches(world: World, count: int, size: int = 64) -> Iterator[Batch]:
         yield world.batch(range(start, min(start + size, count)))
 
 
+@dataclass(frozen=True)
+class Features:
+    """Pooled maps and labels of some clips, on the CPU."""
+
+    image_BD: Tensor
+    audio_BD: Tensor
+    label_B: Tensor
+
+
 @torch.no_grad()
-def embed(method: LookListenLearn, world: World, count: int) -> tuple[Embedding, Tensor]:
-    """Embeddings (on the CPU, without maps) and labels of the first ``count`` clips."""
+def features(method: LookListenLearn, world: World, count: int) -> Features:
+    """Features of the first ``count`` clips of a world."""
     method.eval().to(world.device)
-    image, audio, label = [], [], []
+    rows = []
     for batch in batches(world, count):
-        found = method.embed(batch)
-        image.append(found.image_BD.cpu())
-        audio.append(found.audio_BD.cpu())
-        label.append(batch.truth.label_B.cpu())
-    return Embedding(torch.cat(image), torch.cat(audio)), torch.cat(label)
+        image_BD, audio_BD = (pool_max(cells).cpu() for cells in method.maps(batch))
+        rows.append((image_BD, audio_BD, batch.truth.label_B.cpu()))
+    return Features(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
 @torch.no_grad()
-def correspondence(method: LookListenLearn, found: Embedding, label_B: Tensor) -> float:
+def correspondence(method: LookListenLearn, found: Features) -> float:
     """Share of right verdicts: each clip as it is, and with the sound of the next clip of another class."""
-    method = method.cpu().eval()
-    other_B = torch.stack([(label_B.roll(-b) != label_B[b]).nonzero()[0, 0] + b for b in range(len(label_B))])
-    other_B = other_B % len(label_B)
-    true_B = method.fusion.pairs(found.image_BD, found.audio_BD) > 0
-    false_B = method.fusion.pairs(found.image_BD, found.audio_BD[other_B]) <= 0
+    fusion = method.cpu().eval().fusion
+    count = len(found.label_B)
+    ahead_BB = (torch.arange(count) + torch.arange(count)[:, None]) % count
+    differs_BB = found.label_B[ahead_BB] != found.label_B[:, None]
+    other_B = ahead_BB.gather(1, differs_BB.int().argmax(1, keepdim=True)).squeeze(1)
+    true_B = fusion.pairs(found.image_BD, found.audio_BD) > 0
+    false_B = fusion.pairs(found.image_BD, found.audio_BD[other_B]) <= 0
     return float((true_B.float().mean() + false_B.float().mean()) / 2)
 
 
@@ -120,13 +146,13 @@ def measure(method: nn.Module, profile: Profile, seed: int = 0, device: str = "c
     """Every number of the chapter: pretext accuracy, linear probes, unit purity, clusters."""
     assert isinstance(method, LookListenLearn)
     train_world, test_world = worlds(profile, seed, device=device)
-    seen, seen_label_B = embed(method, train_world, profile.eval_count)
-    found, label_B = embed(method, test_world, profile.eval_count)
-    scores = {"correspondence": correspondence(method, found, label_B)}
+    seen, found = (features(method, world, profile.eval_count) for world in (train_world, test_world))
+    scores = {"correspondence": correspondence(method, found)}
     for name in ("image", "audio"):
         train_BD, test_BD = getattr(seen, f"{name}_BD"), getattr(found, f"{name}_BD")
-        scores[f"{name} probe"] = probe.linear_probe(train_BD, seen_label_B, test_BD, label_B).accuracy
-        scores[f"{name} purity"] = units.unit_concepts(test_BD, label_B, draws=20).purity
-        cluster_B = kmeans(test_BD, int(label_B.max()) + 1, generator=torch.Generator().manual_seed(seed)).label_B
-        scores[f"{name} NMI"] = clusters.agreement(cluster_B, label_B).nmi
+        scores[f"{name} probe"] = probe.linear_probe(train_BD, seen.label_B, test_BD, found.label_B).accuracy
+        scores[f"{name} purity"] = units.unit_concepts(test_BD, found.label_B, draws=20).purity
+        generator = torch.Generator().manual_seed(seed)
+        cluster_B = kmeans(test_BD, len(test_world.classes), generator).label_N
+        scores[f"{name} NMI"] = clusters.agreement(cluster_B, found.label_B).nmi
     return scores

@@ -40,7 +40,9 @@ THINGS: dict[str, tuple[tuple[str, ...], Voice]] = {
     "game": (("1F47E",), Voice(80, 60, 90)),
 }  # fmt: skip
 TINTS = (
-    (0, ((0.0, 1.0), (0.03, 1.0), (-0.03, 1.0), (0.015, 0.85))), (1, ((0.02, 0.95), (-0.02, 0.9))), (2, ((-0.015, 1.0), (0.04, 0.92))),
+    (0, ((0.0, 1.0), (0.03, 1.0), (-0.03, 1.0), (0.015, 0.85))),
+    (1, ((0.02, 0.95), (-0.02, 0.9))),
+    (2, ((-0.015, 1.0), (0.04, 0.92))),
 )  # fmt: skip
 """(split, (turn of the hue, brightness) …): no split shows a drawing in the tints of another."""
 
@@ -117,9 +119,9 @@ def backdrops() -> tuple[tuple[str, ...], Tensor, Tensor, Tensor]:
                 left = int(generator.uniform(low * image.width, max(high * image.width - side, low * image.width + 1)))
                 top = int(generator.uniform(0, image.height - side + 1))
                 crop = image.crop((left, top, left + side, top + side))
-                crop = np.asarray(crop.resize((BACKDROP, BACKDROP), Image.Resampling.LANCZOS), np.float64)
-                crop = np.clip(crop * np.array(_TINT.get(place, (1, 1, 1))), 0, 255).astype(np.uint8)
-                rows.append((crop, label, split))
+                pixels = np.asarray(crop.resize((BACKDROP, BACKDROP), Image.Resampling.LANCZOS), np.float64)
+                tinted = np.clip(pixels * np.array(_TINT.get(place, (1, 1, 1))), 0, 255)
+                rows.append((tinted.astype(np.uint8), label, split))
     return tuple(PLACES), *pictures(rows, 3, BACKDROP)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,7 +150,8 @@ def pictures(rows: Sequence[tuple[np.ndarray, int, int]], channels: int, side: i
 
 def _flatten(pack: Pack) -> tuple[dict[str, Tensor], str]:
     """All tensors under dotted names, and everything else as JSON."""
-    tensors, rest = {}, {}
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, object] = {}
     for field in fields(pack):
         value = getattr(pack, field.name)
         if isinstance(value, SoundBank):
@@ -191,14 +193,15 @@ def read(path: Path | str) -> Pack:
     try:
         with safe_open(path, "pt") as file:
             text = json.loads((file.metadata() or {})["pack"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text["words"] = tuple(tuple(Word(*word) for word in row) for row in text["words"])
         for field in fields(Pack):
             parts = {n.split(".")[1]: t for n, t in tensors.items() if n.startswith(f"{field.name}.")}
             if parts:
                 tensors[field.name] = SoundBank(**parts)  # type: ignore[assignment]
         whole = {n: t for n, t in tensors.items() if "." not in n}
-        return Pack(**whole, **{n: tuple(v) if isinstance(v, list) else v for n, v in text.items()})
+        rest: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in text.items()}
+        return Pack(**whole, **rest)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
 
@@ -208,7 +211,7 @@ def build(name: str, folder: Path | str | None = None, **options: object) -> Pac
 
     Args:
         name: ``"orchestra"`` (from installed packages alone), ``"esc"``, ``"photos"`` or ``"folder:PATH"``.
-        folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``, else a download.
+        folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``.
         options: what the builder of ``esc`` and ``photos`` takes, for instance ``train_folds``.
 
     Raises:

@@ -113,7 +113,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "ambient": Preset("Each place has a sound of its own behind the thing.", ambience=-8.0),
     "noisy": Preset("The thing is heard through noise.", noise=-3.0),
-    "speech": Preset("A voice names what is in the picture.", things=(1, 2), sounding=(0, 0), side=(0.3, 0.46), speech=True),
+    "speech": Preset(
+        "A voice names what is in the picture.", things=(1, 2), sounding=(0, 0), side=(0.3, 0.46), speech=True,
+    ),
     "faces": Preset(
         "Two heads; one talks, the other moves its mouth to words that nobody hears.",
         things=(2, 2), video=True, motion=1.0, drift=0.03, side=(0.4, 0.48), tilt=6.0, faces=True,

@@ -43,7 +43,7 @@ class Stage:
 
 
 def _sprites(picture_MCHW: Tensor, pixels: int, margin: float, rim: bool) -> Tensor:
-    """RGBA uint8 -> premultiplied float sprites of ``pixels`` px with a pale rim and a soft shadow, (M, 4, pixels, pixels)."""
+    """RGBA uint8 -> premultiplied float sprites (M, 4, ``pixels``, ``pixels``) with a pale rim and a soft shadow."""
     inner = round(pixels / margin)
     image = picture_MCHW.float() / 255
     image = torch.cat([image[:, :3] * image[:, 3:], image[:, 3:]], 1)
@@ -93,21 +93,20 @@ def prepare(pack: Pack, size: int, largest_side: float, seed: int, device: torch
     wide = round(size * 1.5)
     backdrop = F.interpolate(backdrop, (wide, wide), mode="bilinear", antialias=True, align_corners=False)
     noise_S = torch.randn(1 << 18, generator=torch.Generator().manual_seed(seed))
-    move = {"device": device}
     return Stage(
         size=size,
-        sprite_MCHW=_sprites(pack.picture_MCHW, pixels, margin, rim).to(**move),
-        reach_MK=_reach(pack.picture_MCHW).to(**move),
-        face_MCHW=_sprites(pack.faces_MCHW, pixels, margin, True).to(**move),
-        face_reach_MK=_reach(pack.faces_MCHW).to(**move),
-        backdrop_MCHW=backdrop.to(**move),
+        sprite_MCHW=_sprites(pack.picture_MCHW, pixels, margin, rim).to(device),
+        reach_MK=_reach(pack.picture_MCHW).to(device),
+        face_MCHW=_sprites(pack.faces_MCHW, pixels, margin, True).to(device),
+        face_reach_MK=_reach(pack.faces_MCHW).to(device),
+        backdrop_MCHW=backdrop.to(device),
         margin=margin,
         sounds=pack.sounds.to(device),
-        loudness_MQ=_loudness(pack.sounds).to(**move),
+        loudness_MQ=_loudness(pack.sounds).to(device),
         speech=pack.speech.to(device),
-        speech_loudness_MQ=_loudness(pack.speech).to(**move),
+        speech_loudness_MQ=_loudness(pack.speech).to(device),
         ambience=pack.ambience.to(device),
-        noise_S=noise_S.to(**move),
+        noise_S=noise_S.to(device),
         photographic=pack.photographic,
     )
 
@@ -146,8 +145,8 @@ def _background(scene: Scene, stage: Stage, samples: int) -> Tensor:
             rows = (bank.label_M == scene.place_B[b]).nonzero().flatten()
             row = rows[int(u * len(rows))]
             start, length = int(bank.start_M[row]), int(bank.length_M[row])
-            at = (int(u * 7919 % 1 * length) + torch.arange(samples, device=out.device)) % length
-            wave = bank.data_S[start + at].float()
+            turned = (int(u * 7919 % 1 * length) + torch.arange(samples, device=out.device)) % length
+            wave = bank.data_S[start + turned].float()
             out[b] += wave * (_LEVEL * 10 ** (level / 20) / wave.square().mean().sqrt().clamp(min=1.0))
         if hiss > -100:
             at = int(u * (len(stage.noise_S) - samples))
@@ -271,18 +270,19 @@ def _placed(scene: Scene, pose: Pose, loud_BNT: Tensor, table_MK: Tensor, margin
 
     widest_B = table_MK.amax(1)[scene.picture_BN[:, n]]
     side = pose.side[:, n].flatten()
-    all_rows = Placed(
-        torch.arange(len(side), device=side.device),
-        each(scene.picture_BN[:, n]),
-        *(value[:, n].flatten() for value in (pose.x, pose.y)),
-        side,
-        pose.angle[:, n].flatten(),
-        each(torch.where(scene.flip_BN[:, n], -1.0, 1.0)),
-        loud_BNT[:, n].flatten(),
+    every = Placed(
+        frame_R=torch.arange(len(side), device=side.device),
+        picture_R=each(scene.picture_BN[:, n]),
+        x_R=pose.x[:, n].flatten(),
+        y_R=pose.y[:, n].flatten(),
+        side_R=side,
+        angle_R=pose.angle[:, n].flatten(),
+        sign_R=each(torch.where(scene.flip_BN[:, n], -1.0, 1.0)),
+        loud_R=loud_BNT[:, n].flatten(),
         # the rim and the shadow need a little more than the drawing
-        each(widest_B) * side / 2 + side * (margin - 1) / 2 + 1,
+        reach_R=each(widest_B) * side / 2 + side * (margin - 1) / 2 + 1,
     )
-    return all_rows.rows(shown[all_rows.reach_R[shown].argsort()])
+    return every.rows(shown[every.reach_R[shown].argsort()])
 
 
 def _window(thing: Placed, size: int, margin: float, width: int) -> tuple[Tensor, Tensor]:

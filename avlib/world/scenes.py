@@ -1,7 +1,7 @@
 """Latents of scene i: who, where, when, how loud, and what is wrong with it.
 
-Every number is a hash of (seed, split, index, name of the latent), never a draw from a generator that remembers.
-So scene i is the same in any batch, in any order and on any machine, and turning one dial leaves the other latents alone.
+Every number is a hash of (seed, split, index, name of the latent), never a draw from a generator that remembers. So
+scene i is the same in any batch, in any order and on any machine, and turning one dial leaves the other latents alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avlib.types import _Moves
+from avlib.types import RATE, _Moves
 from avlib.world.packs import Pack
 from avlib.world.presets import Preset
 
 MOTIONS = ("pulse", "hop", "shake", "swing")
 LEAD = 1.0
-"""Phrases begin this long (s) before a clip and end this long after it, so a shifted sound never starts from silence."""
+"""Phrases begin this long (s) before a clip and end this long after it: a shifted sound never starts from silence."""
 
 _MASK = 0xFFFFFFFF
 
@@ -211,8 +211,8 @@ def _notes(draws: Draws, dials: Preset, pack: Pack, cast: Cast, category_BN: Ten
 
 
 def _speak(
-    draws: Draws, dials: Preset, pack: Pack, cast: Cast, category_BN: Tensor, visible_BN: Tensor, onset_BNE: Tensor
-):  # type: ignore[no-untyped-def]
+    draws: Draws, pack: Pack, cast: Cast, category_BN: Tensor, visible_BN: Tensor, onset_BNE: Tensor
+) -> tuple[Tensor, Tensor]:
     """A spoken caption in the unseen slot: "here is a dog" and, for a second thing, "and a bell", in one voice."""
     rows = cast.need("phrases")
     voice_B = (draws("voice") * rows.count_K.min()).long()
@@ -223,7 +223,7 @@ def _speak(
         row_B = rows.row_KM[3 * category_BN[:, n] + (2 if n == 0 else 1), voice_B]
         note_BNE[:, -1, n] = row_B
         onset_BNE[:, -1, n] = time_B.masked_fill(~visible_BN[:, n], float("nan"))
-        time_B = time_B + pack.speech.length_M[row_B] / 16_000 + 0.06
+        time_B = time_B + pack.speech.length_M[row_B] / RATE + 0.06
     return note_BNE, onset_BNE
 
 
@@ -250,7 +250,7 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
     onset_BNE = _onsets(draws, dials, slots, seconds)
     note_BNE = _notes(draws, dials, pack, cast, category_BN, onset_BNE.shape[2])
     if dials.speech:
-        note_BNE, onset_BNE = _speak(draws, dials, pack, cast, category_BN, visible_BN, onset_BNE)
+        note_BNE, onset_BNE = _speak(draws, pack, cast, category_BN, visible_BN, onset_BNE)
     u_BN = draws("picture", things)
     if dials.faces:
         picture_BN = cast.need("faces").row_KM[0][
@@ -272,14 +272,15 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
         place_B=place_B, backdrop_B=cast.backdrops.pick(place_B, draws("backdrop")), crop_B3=draws("crop", 3),
         plain_B=draws("plain") >= dials.backdrop, hue_B3=0.35 + 0.5 * draws("hue", 3),
         light_B=draws.between("light", dials.light),
-        ambience_B=far if dials.ambience is None else draws.between("ambience", (dials.ambience - 3, dials.ambience + 3)),
-        noise_B=far if dials.noise is None else draws.between("noise", (dials.noise - 3, dials.noise + 3)),
+        ambience_B=far if dials.ambience is None else dials.ambience + draws.between("ambience", (-3, 3)),
+        noise_B=far if dials.noise is None else dials.noise + draws.between("noise", (-3, 3)),
     )  # fmt: skip
 
 
 def caption(scene: Scene, classes: tuple[str, ...], places: tuple[str, ...], row: int) -> str:
     """One sentence about a scene, from a grammar of four patterns."""
-    heard, quiet = [], []
+    heard: list[str] = []
+    quiet: list[str] = []
     for n in range(scene.picture_BN.shape[1]):
         if scene.visible_BN[row, n]:
             (heard if scene.sounding_BN[row, n] else quiet).append(classes[int(scene.category_BN[row, n])])

@@ -1,4 +1,4 @@
-"""Sounds of things and places: recorded notes of the General MIDI soundfont inside ``pretty_midi``, and textures made here."""
+"""Sounds of things and places: notes of the General MIDI soundfont inside ``pretty_midi``, textures made here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _zones(program: int | None) -> tuple[_Zone, ...]:
     """All recordings of a program, or of the drum kit."""
     bank, number = (DRUMS, 0) if program is None else (0, program)

@@ -70,7 +70,7 @@ def test_a_dubbed_clip_holds_another_class() -> None:
 
 def test_loud_moments_move_and_static_clips_do_not() -> None:
     still = World(preset="static", size=48).batch(range(8)).video_BTCHW
-    assert (still - still[:, :1]).abs().max() == 0
+    assert (still - still[:, :1]).abs().max() < 1e-5
     world = World(preset="moving", size=48, drift=0.0, seconds=2.0, fps=10.0)
     batch = world.batch(range(24))
     change_BT = batch.video_BTCHW.diff(dim=1).abs().mean((2, 3, 4))
