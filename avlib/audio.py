@@ -458,17 +458,16 @@ def texture_statistics(
 
     Source: McDermott & Simoncelli, Neuron 2011; the selection of Owens et al., ECCV 2016.
     """
+    low, high = modulation_range
     if envelope_BFL.ndim != 3 or envelope_BFL.shape[1] <= max(OFFSETS) or envelope_BFL.shape[2] < 2:
         raise ValueError(f"texture_statistics needs envelope_BFL with 6 bands or more, not {tuple(envelope_BFL.shape)}")
-    low, high = modulation_range
     if not 0 < low < high <= envelope_rate / 2:
         raise ValueError(
             f"modulation_range {modulation_range} Hz must rise and end at {envelope_rate / 2:g} Hz or below"
         )
     wide_BFL = envelope_BFL.double()
     loudness_B = wide_BFL.norm(dim=1).quantile(0.5, dim=1)
-    if divide:
-        wide_BFL = wide_BFL / loudness_B.clamp(min=1e-9)[:, None, None]
+    wide_BFL = wide_BFL / loudness_B.clamp(min=1e-9)[:, None, None] if divide else wide_BFL
     mean_BF = wide_BFL.mean(2)
     centred_BFL = wide_BFL - mean_BF[..., None]
     variance_BF = centred_BFL.square().mean(2)
@@ -477,8 +476,12 @@ def texture_statistics(
         for o in OFFSETS
     ]
     filter_KG = modulation_filters(wide_BFL.shape[2], envelope_rate, modulations, low, high, q).to(wide_BFL.device)
-    spectrum_BFG = torch.fft.rfft(centred_BFL)
-    moved = [torch.fft.irfft(spectrum_BFG * gain_G, n=wide_BFL.shape[2]).square().mean(2) for gain_G in filter_KG]
-    modulation = [(power_BF / (variance_BF + 1e-12)).sqrt() for power_BF in moved]
+    modulation = [(power_BF / (variance_BF + 1e-12)).sqrt() for power_BF in _band_powers(centred_BFL, filter_KG)]
     variation_BF = (variance_BF / (mean_BF.square() + 1e-12)).sqrt()
     return torch.cat([mean_BF, variation_BF, *pairs, *modulation, loudness_B[:, None]], 1).to(envelope_BFL.dtype)
+
+
+def _band_powers(envelope_BFL: Tensor, filter_KG: Tensor) -> list[Tensor]:
+    spectrum_BFG = torch.fft.rfft(envelope_BFL)
+    frames = envelope_BFL.shape[2]
+    return [torch.fft.irfft(spectrum_BFG * gain_G, n=frames).square().mean(2) for gain_G in filter_KG]
