@@ -142,6 +142,8 @@ def _opened(source: Source) -> Iterator[Any]:
     _check_there(source)
     try:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            if container.format.name == "tty":  # FFmpeg would play a text file as a film of its letters
+                raise MediaError(f"{name_of(source)}: not a media file but a text")
             yield container
     except av.FFmpegError as error:
         raise MediaError(f"{name_of(source)}: not a media file, or damaged or cut off ({error.strerror})") from error
@@ -346,7 +348,8 @@ def encode_audio(wave_S: Tensor, rate: int = RATE, format: Format = "mp3", squee
     if format not in _SUBTYPE:
         raise unknown("audio format", format, _SUBTYPE)
     wave, file = _checked(wave_S, rate).numpy(), io.BytesIO()
-    level = {"compression_level": squeeze} if format in ("ogg", "mp3") else {}
+    # libsndfile refuses 1 itself
+    level = {"compression_level": min(max(squeeze, 0.0), 0.999)} if format in ("ogg", "mp3") else {}
     soundfile.write(file, wave, rate, format=format.upper(), subtype=_SUBTYPE[format], **level)
     return file.getvalue()
 
@@ -453,7 +456,7 @@ def write_video(
         if sound is not None and wave_S is not None:
             wave = _checked(wave_S, rate).numpy()[None]
             frame_A = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-            frame_A.sample_rate = rate
+            frame_A.sample_rate, frame_A.time_base, frame_A.pts = rate, Fraction(1, rate), 0  # else it comes late
             container.mux(sound.encode(frame_A))
             container.mux(sound.encode())
     return _write(path, file.getvalue())

@@ -1,0 +1,319 @@
+"""Media files as they come: whole, cut off, without picture, without sound, silent, broken, or no media at all."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from torch import Tensor
+
+from avlib import media
+from avlib.media import MediaError
+from avlib.types import RATE
+
+
+def tone(seconds: float = 1.0, hertz: float = 440.0, rate: int = RATE) -> Tensor:
+    time_S = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
+    return (0.5 * torch.sin(2 * math.pi * hertz * time_S)).float()
+
+
+def flashes(frames: int = 20, side: int = 32) -> Tensor:
+    """Frame t is grey of brightness t / frames."""
+    grey_T = torch.arange(frames) / frames
+    return grey_T.view(-1, 1, 1, 1).expand(-1, 3, side, side).contiguous()
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds at 10 frames a second."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return media.write_video(path, flashes(), tone(2.0), fps=10)
+
+
+# ------------------------------------------------------------------------------------------------ sound
+
+
+@pytest.mark.parametrize(("form", "error"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.06), ("mp3", 0.06)])
+def test_encoded_sound_reads_back_in_step(form: media.Format, error: float) -> None:
+    wave_S = tone()
+    data = media.encode_audio(wave_S, RATE, form, squeeze=0.0)
+    again_S = media.read_audio(data)
+    assert again_S.dtype == torch.float32
+    assert len(again_S) == len(wave_S)
+    assert float((again_S - wave_S)[800:-800].abs().max()) < error
+
+
+def test_loss_is_smaller_when_squeezed() -> None:
+    wave_S = 0.2 * torch.randn(RATE)
+    assert len(media.encode_audio(wave_S, squeeze=1.0)) < len(media.encode_audio(wave_S, squeeze=0.0))
+
+
+def test_sound_is_mixed_to_mono_and_resampled(tmp_path: Path) -> None:
+    path = tmp_path / "two.wav"
+    left_S = tone(rate=44_100).numpy()
+    soundfile.write(path, np.stack([left_S, -0.5 * left_S], 1), 44_100)
+    wave_S = media.read_audio(path)
+    assert wave_S.shape == (RATE,)
+    torch.testing.assert_close(wave_S[500:-500], 0.25 * tone()[500:-500], atol=2e-3, rtol=0)
+
+
+def test_written_wav_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = media.write_wav(tmp_path / "new" / "a.wav", tone())
+    before = path.read_bytes()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        media.write_wav(path, tone(2.0))
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg"])
+def test_a_cut_recording_is_named(tmp_path: Path, form: media.Format) -> None:
+    path = tmp_path / f"cut.{form}"
+    whole = media.encode_audio(0.1 * torch.randn(5 * RATE), RATE, form)
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    with pytest.raises(MediaError, match=rf"cut\.{form}: .*(cut off|damaged)"):
+        media.read_audio(path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_samples_must_be_finite_both_ways(tmp_path: Path, bad: float) -> None:
+    wave_S = tone()
+    wave_S[7] = bad
+    with pytest.raises(MediaError, match="1 samples to encode are NaN or infinite"):
+        media.encode_wav(wave_S)
+    path = tmp_path / "nan.wav"
+    soundfile.write(path, wave_S.numpy(), RATE, subtype="FLOAT")
+    with pytest.raises(MediaError, match=r"nan\.wav: 1 samples are NaN or infinite"):
+        media.read_audio(path)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_rate_of_nothing_is_refused(rate: int, film: Path) -> None:
+    for call in (
+        lambda: media.read_audio(film, rate),
+        lambda: media.read_video(film, rate=rate),
+        lambda: media.encode_audio(tone(), rate),
+    ):
+        with pytest.raises(MediaError, match="rate must be above 0"):
+            call()
+
+
+def test_a_file_that_states_a_rate_of_0(tmp_path: Path) -> None:
+    data = bytearray(media.encode_wav(tone()))
+    data[24:28] = bytes(4)  # the field of the sampling rate
+    path = tmp_path / "zero.wav"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"zero\.wav"):
+        media.read_audio(path)
+
+
+def test_silence_is_refused_unless_allowed() -> None:
+    data = media.encode_wav(torch.zeros(RATE))
+    with pytest.raises(MediaError, match="silent"):
+        media.read_audio(data)
+    assert not media.read_audio(data, allow_silent=True).any()
+
+
+def test_no_samples_and_unknown_formats() -> None:
+    with pytest.raises(MediaError, match="at least one sample"):
+        media.encode_wav(torch.zeros(0))
+    with pytest.raises(ValueError, match=r"unknown audio format 'mp4'.*mp3"):
+        media.encode_audio(tone(), RATE, "mp4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"not a sound" * 99, "not a media file")])
+def test_what_is_no_media_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    for read in (media.read_audio, media.read_video):
+        with pytest.raises(MediaError, match=rf"notes\.txt: .*{says}"):
+            read(path)
+    with pytest.raises(MediaError, match=r"notes\.txt"):
+        media.read_image(path)
+
+
+@pytest.mark.parametrize("read", [media.read_audio, media.read_video, media.read_image, media.tracks])
+def test_a_file_that_is_not_there(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(FileNotFoundError, match=r"lost\.mp4"):
+        read(tmp_path / "lost.mp4")
+
+
+# ------------------------------------------------------------------------------------------------ video
+
+
+def test_video_reads_back(film: Path) -> None:
+    clip = media.read_video(film)
+    assert clip.video_TCHW.shape == (20, 3, 32, 32)
+    assert clip.fps == 10
+    assert clip.wave_S.shape == (2 * RATE,)
+    torch.testing.assert_close(clip.video_TCHW.mean((1, 2, 3)), torch.arange(20) / 20, atol=0.03, rtol=0)
+    spectrum = torch.fft.rfft(clip.wave_S).abs()
+    assert abs(int(spectrum.argmax()) / 2 - 440) <= 1
+
+
+@pytest.mark.parametrize(("fps", "start", "seconds"), [(5, 0.0, None), (20, 0.0, 1.0), (10, 0.5, 0.8), (4, 1.0, 1.0)])
+def test_each_tick_shows_the_frame_of_its_moment(film: Path, fps: float, start: float, seconds: float | None) -> None:
+    clip = media.read_video(film, fps=fps, start=start, seconds=seconds)
+    count = round((2.0 - start if seconds is None else seconds) * fps)
+    shown = [int((start + t / fps) * 10 + 1e-6) / 20 for t in range(count)]
+    assert len(clip.wave_S) == round(count / fps * RATE)
+    torch.testing.assert_close(clip.video_TCHW.mean((1, 2, 3)), torch.tensor(shown), atol=0.03, rtol=0)
+
+
+def test_sound_stays_in_step_with_the_picture(tmp_path: Path) -> None:
+    video_TCHW, wave_S = torch.zeros(30, 3, 32, 32), torch.zeros(3 * RATE)
+    video_TCHW[15:], wave_S[round(1.5 * RATE) :] = 1.0, tone(1.5)
+    path = media.write_video(tmp_path / "clap.mp4", video_TCHW, wave_S, fps=10)
+    for start in (0.0, 0.7):
+        clip = media.read_video(path, start=start, seconds=2.0)
+        light = float((clip.video_TCHW.mean((1, 2, 3)) > 0.5).nonzero()[0]) / clip.fps
+        noise = float((clip.wave_S.abs() > 0.1).nonzero()[0]) / RATE
+        assert light == pytest.approx(1.5 - start, abs=0.051)
+        assert noise == pytest.approx(1.5 - start, abs=0.03)
+
+
+def test_size_crops_the_middle(film: Path) -> None:
+    assert media.read_video(film, size=16, seconds=0.5).video_TCHW.shape == (5, 3, 16, 16)
+    assert media.read_video(film, size=(16, 24), seconds=0.5).video_TCHW.shape == (5, 3, 16, 24)
+    with pytest.raises(MediaError, match="at least 1 px"):
+        media.read_video(film, size=0)
+
+
+def test_a_video_without_sound_names_its_tracks(tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "mute.mp4", flashes(), None, fps=10)
+    for read in (media.read_video, media.read_audio):
+        with pytest.raises(MediaError, match=r"mute\.mp4: no audio track\. It has video 0: h264, 32×32$"):
+            read(path)
+
+
+def test_a_recording_is_no_video(tmp_path: Path) -> None:
+    path = media.write_wav(tmp_path / "only.wav", tone())
+    with pytest.raises(MediaError, match=r"only\.wav: no video track\. It has audio 0: pcm_s16le, 16000 Hz"):
+        media.read_video(path)
+
+
+def test_a_silent_track_is_refused_unless_allowed(tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "hush.mp4", flashes(), torch.zeros(2 * RATE), fps=10)
+    with pytest.raises(MediaError, match=r"hush\.mp4: its sound is silent"):
+        media.read_video(path)
+    assert media.read_video(path, allow_silent=True).video_TCHW.shape[0] == 20
+
+
+def test_a_cut_video_is_named(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "half.mp4"
+    path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with pytest.raises(MediaError, match=r"half\.mp4: .*(cut off|damaged)"):
+        media.read_video(path)
+
+
+def test_parts_that_are_not_there(film: Path) -> None:
+    with pytest.raises(MediaError, match=r"film\.mp4: no frame between 9\.0 s"):
+        media.read_video(film, start=9.0, seconds=1.0)
+    with pytest.raises(MediaError, match="fps must be above 0"):
+        media.read_video(film, fps=0)
+    with pytest.raises(MediaError, match="start must be"):
+        media.read_video(film, start=-1)
+
+
+def test_videos_to_encode_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="even sides"):
+        media.write_video(tmp_path / "a.mp4", torch.zeros(2, 3, 31, 32), None, fps=10)
+    with pytest.raises(MediaError, match="finite"):
+        media.write_video(tmp_path / "a.mp4", torch.full((2, 3, 32, 32), float("nan")), None, fps=10)
+    with pytest.raises(ValueError, match=r"unknown video format '\.avi'.*\.mp4"):
+        media.write_video(tmp_path / "a.avi", flashes(), None, fps=10)
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ real clips
+
+
+@pytest.mark.parametrize(("name", "side"), [("friday.mp4", (640, 480)), ("stream-of-water.mp4", (480, 360))])
+def test_real_clips(real_data: Path, name: str, side: tuple[int, int]) -> None:
+    clip = media.read_video(real_data / "clips" / name, fps=8, seconds=1.0)
+    assert clip.video_TCHW.shape == (8, 3, side[1], side[0])
+    assert clip.wave_S.shape == (RATE,)
+    assert 0 <= float(clip.video_TCHW.min()) < float(clip.video_TCHW.max()) <= 1
+    assert float(clip.wave_S.abs().max()) > 0
+
+
+def test_a_real_clip_whose_track_is_silent(real_data: Path) -> None:
+    flower = real_data / "clips" / "flower.mp4"
+    with pytest.raises(MediaError, match=r"flower\.mp4: its sound is silent"):
+        media.read_video(flower, fps=2, size=32, seconds=1.0)
+    clip = media.read_video(flower, fps=2, size=32, seconds=1.0, allow_silent=True)
+    assert clip.video_TCHW.any()
+    assert not clip.wave_S.any()
+
+
+def test_a_real_clip_with_two_of_each(real_data: Path) -> None:
+    path = real_data / "clips" / "nasa_13013.mp4"
+    assert len(media.tracks(path)) == 4
+    shapes = {media.read_video(path, seconds=0.5, video_stream=v).video_TCHW.shape[-2:] for v in (0, 1)}
+    assert shapes == {(180, 320), (270, 480)}
+    first_S, second_S = (media.read_audio(path, track=a)[: 2 * RATE] for a in (0, 1))
+    assert not torch.equal(first_S, second_S)
+    with pytest.raises(MediaError, match=r"no audio track 2\. It has video 0.*video 1.*audio 0.*audio 1"):
+        media.read_video(path, audio_stream=2)
+    with pytest.raises(MediaError, match="no video track 5"):
+        media.read_video(path, video_stream=5)
+
+
+def test_a_real_clip_cut_off(real_data: Path, tmp_path: Path) -> None:
+    whole = (real_data / "clips" / "friday.mp4").read_bytes()
+    for part in (0.05, 0.5, 0.9):
+        path = tmp_path / f"part{part}.mp4"
+        path.write_bytes(whole[: int(len(whole) * part)])
+        with pytest.raises(MediaError, match=rf"part{part}\.mp4"):
+            media.read_video(path, fps=4, size=32)
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+def test_pictures_read_back() -> None:
+    image_CHW = torch.rand(4, 20, 30)
+    again = media.read_image(media.encode_png(image_CHW))
+    torch.testing.assert_close(again.float() / 255, image_CHW, atol=0.5 / 255 + 1e-6, rtol=0)
+    smooth = torch.linspace(0, 1, 30).expand(3, 20, 30).contiguous()
+    again = media.read_image(media.encode_jpeg(smooth, quality=95))
+    assert again.shape == (4, 20, 30)
+    assert bool((again[3] == 255).all())
+    torch.testing.assert_close(again[:3].float() / 255, smooth, atol=0.03, rtol=0)
+
+
+def test_see_through_pictures_lie_on_white_in_a_jpeg() -> None:
+    again = media.read_image(media.encode_jpeg(torch.zeros(4, 8, 8)))
+    assert int(again[:3].min()) >= 253
+
+
+def test_pictures_are_turned_as_their_camera_noted() -> None:
+    image, file = Image.new("RGB", (20, 10), "red"), io.BytesIO()
+    exif = image.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    image.save(file, "JPEG", exif=exif)
+    assert media.read_image(file.getvalue()).shape == (4, 20, 10)
+
+
+def test_pictures_to_encode_are_checked() -> None:
+    with pytest.raises(MediaError, match="3 or 4 channels"):
+        media.encode_png(torch.zeros(2, 8, 8))
+    with pytest.raises(MediaError, match="NaN"):
+        media.encode_jpeg(torch.full((3, 8, 8), float("nan")))
+
+
+def test_a_cut_picture_is_named(tmp_path: Path) -> None:
+    whole = media.encode_jpeg(torch.rand(3, 64, 64))
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MediaError, match=r"cut\.jpg: .*cut off"):
+        media.read_image(path)
