@@ -1,7 +1,7 @@
 """ESC-50 and ESC-10, recordings of everyday sounds (Piczak, ACM Multimedia 2015), from a folder or from the hub.
 
-A folder is in the layout of its author: ``meta/esc50.csv`` (filename, fold, target, category, esc10, src_file, take) and
-``audio/``; the recordings may be .wav or .ogg.
+A folder is in the layout of its author: ``meta/esc50.csv`` (filename, fold, target, category, esc10, src_file, take)
+and ``audio/``; the recordings may be .wav or .ogg.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def wave(clip: Clip, rate: int = RATE) -> Tensor:
 
 
 def checksum(rows: Iterable[Clip]) -> str:
-    """sha256 over name (without its ending), fold and class, in the order of names, of ESC-10's clips among ``rows``."""
+    """sha256 over name (without its ending), fold and class, sorted by name, of ESC-10's clips among ``rows``."""
     lines = sorted(f"{Path(c.filename).stem},{c.fold},{c.category}" for c in rows if c.esc10)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -164,9 +164,7 @@ def load(root: Path | str | None = None, only_esc10: bool | None = None) -> data
     try:
         import datasets
     except ImportError as error:
-        raise ImportError(
-            "Hugging Face datasets are an extra: pip install 'avlib[data]'; `clips` needs none"
-        ) from error
+        raise ImportError("Hugging Face datasets are an extra: pip install 'avlib[data]'") from error
     rows = clips(root, only_esc10)
     table = [{k: v for k, v in asdict(c).items() if k not in ("path", "data")} | {"audio": _audio(c)} for c in rows]
     return datasets.Dataset.from_list(table).cast_column("audio", datasets.Audio(decode=False))

@@ -1,0 +1,352 @@
+"""Packs of real recordings and photographs: ``esc``, ``photos``, and anyone's own folder.
+
+Sounds are cut into audible parts of at most 2 s, all at one level; parts of one source recording stay in one split.
+What a source lacks (backdrops, voices, faces) comes from the default pack.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from avlib import datasets, media
+from avlib.datasets import caltech101, esc50
+from avlib.types import RATE
+from avlib.world import drawings, orchestra, sounds, speech
+from avlib.world.packs import BACKDROP, PICTURE, Pack, PackError, SoundBank, bank, level, pictures
+from avlib.world.sounds import Voice
+
+LONGEST, SHORTEST, GAP = 2.0, 0.1, 0.3
+"""s: of a part of a recording, at most and at least, and the quiet that ends it."""
+QUIET = 40.0
+"""dB below its loudest 20 ms at which a recording counts as quiet."""
+PARTS = 4
+"""At most so many parts of a recording, the longest ones."""
+MOST = 60
+"""At most so many photographs of a class."""
+
+# category of ESC-50: (the thing that is drawn, its drawing)
+ESC: dict[str, tuple[str, str]] = {
+    "dog": ("dog", "1F415"), "rooster": ("rooster", "1F413"), "pig": ("pig", "1F416"), "cow": ("cow", "1F404"),
+    "frog": ("frog", "1F438"), "cat": ("cat", "1F408"), "hen": ("hen", "1F414"), "insects": ("bee", "1F41D"),
+    "sheep": ("sheep", "1F411"), "crow": ("crow", "1F426-200D-2B1B"), "rain": ("rain cloud", "1F327"),
+    "sea_waves": ("sea", "1F30A"), "crackling_fire": ("fire", "1F525"), "crickets": ("cricket", "1F997"),
+    "chirping_birds": ("bird", "1F426"), "water_drops": ("water drop", "1F4A7"), "wind": ("wind", "1F32C"),
+    "pouring_water": ("tap", "1F6B0"), "toilet_flush": ("toilet", "1F6BD"), "thunderstorm": ("thunderstorm", "26C8"),
+    "crying_baby": ("baby", "1F476"), "sneezing": ("sneeze", "1F927"), "clapping": ("clapping", "1F44F"),
+    "breathing": ("breath", "1FAC1"), "coughing": ("cough", "1F637"), "footsteps": ("footstep", "1F463"),
+    "laughing": ("laugh", "1F602"), "brushing_teeth": ("toothbrush", "1FAA5"), "snoring": ("snore", "1F634"),
+    "drinking_sipping": ("drink", "1F964"), "door_wood_knock": ("door", "1F6AA"),
+    "mouse_click": ("computer mouse", "1F5B1"), "keyboard_typing": ("keyboard", "2328"),
+    "door_wood_creaks": ("creaking house", "1F3DA"), "can_opening": ("can", "1F96B"),
+    "washing_machine": ("laundry", "1F9FA"), "vacuum_cleaner": ("sweeper", "1F9F9"),
+    "clock_alarm": ("alarm clock", "23F0"), "clock_tick": ("clock", "1F570"), "glass_breaking": ("glass", "1F377"),
+    "helicopter": ("helicopter", "1F681"), "chainsaw": ("log", "1FAB5"), "siren": ("siren", "1F6A8"),
+    "car_horn": ("car", "1F697"), "engine": ("engine", "E1C8"), "train": ("train", "1F682"),
+    "church_bells": ("church", "26EA"), "airplane": ("airplane", "2708"), "fireworks": ("firework", "1F386"),
+    "hand_saw": ("saw", "1FA9A"),
+}  # fmt: skip
+
+# thing: (its folder in Caltech-101, its category in ESC-50, how the soundfont plays it where no recording is at hand)
+PHOTOS: dict[str, tuple[str, str, Voice | None]] = {
+    "dog": ("dalmatian", "dog", None), "rooster": ("rooster", "rooster", None),
+    "helicopter": ("helicopter", "helicopter", None), "airplane": ("airplanes", "airplane", None),
+    "car": ("car_side", "car_horn", None), "motorbike": ("Motorbikes", "engine", None),
+    "metronome": ("metronome", "clock_tick", None), "bird": ("pigeon", "chirping_birds", Voice(123, 52, 76)),
+    "telephone": ("cellphone", "", Voice(124, 54, 72)), "revolver": ("revolver", "", Voice(127, 80, 92)),
+    "piano": ("grand_piano", "", Voice(0, 40, 84, decay=0.6)), "accordion": ("accordion", "", Voice(21, 55, 79)),
+    "saxophone": ("saxophone", "", Voice(66, 48, 72)), "guitar": ("electric_guitar", "", Voice(30, 42, 68)),
+    "mandolin": ("mandolin", "", Voice(25, 67, 91, decay=0.25)), "euphonium": ("euphonium", "", Voice(58, 38, 62)),
+}  # fmt: skip
+TONES = {"dark": "hum", "grey": "traffic", "warm": "murmur", "cool": "wind"}
+"""BACKGROUND_Google has no kinds of place: its pictures are told apart by tone, each with a texture as its ambience."""
+
+_SHARE = (0.6, 0.15, 0.25)
+_IGNORED = (".txt", ".md", ".csv", ".json", ".db", ".ini")
+_log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Row = tuple[np.ndarray, int, int]
+"""A picture or a sound, its class and its split."""
+
+
+# ------------------------------------------------------------------------------------------------ parts and splits
+
+
+def active_parts(wave_S: np.ndarray) -> list[np.ndarray]:
+    """The audible parts of a recording, each at most `LONGEST` s, in their order; [] where it is silent.
+
+    A part ends where the sound stays `QUIET` dB below the recording's loudest 20 ms for `GAP` s.
+    """
+    hop = RATE // 50
+    frame_LH = np.resize(wave_S, (-(-len(wave_S) // hop), hop)) if len(wave_S) >= hop else wave_S[None]
+    loud_L = np.sqrt((frame_LH.astype(np.float64) ** 2).mean(1))
+    heard = np.nonzero(loud_L > max(loud_L.max() * 10 ** (-QUIET / 20), 1e-5))[0]
+    if not len(heard):
+        return []
+    found = []
+    for run in np.split(heard, np.nonzero(np.diff(heard) > GAP * 50)[0] + 1):
+        start, end = int(run[0]) * hop, min((int(run[-1]) + 1) * hop, len(wave_S))
+        pieces = max(1, -(-(end - start) // round(LONGEST * RATE)))
+        found += [part for part in np.array_split(wave_S[start:end], pieces) if len(part) >= SHORTEST * RATE]
+    longest = sorted(range(len(found)), key=lambda n: -len(found[n]))[:PARTS]
+    return [found[n] for n in sorted(longest)]
+
+
+def spread(items: Sequence[Item]) -> list[tuple[Item, int]]:
+    """(item, split) pairs: 60 % train, 15 % val, 25 % test and at least one each; of one or two, test repeats them."""
+    count = len(items)
+    if count < 3:
+        return [(items[0], 0), (items[-1], 1), (items[-1], 2)]
+    test = max(1, round(_SHARE[2] * count))
+    val = max(1, round(_SHARE[1] * count))
+    order = np.random.default_rng(count).permutation(count)  # neighbours in a folder are often alike
+    return [(items[int(k)], 2 if n < test else 1 if n < test + val else 0) for n, k in enumerate(order)]
+
+
+def _fold_splits(train_folds: Sequence[int]) -> dict[int, int]:
+    """Split of each fold: the last one left is for test, the one before for val (the same one, where one is left)."""
+    wrong = sorted(set(train_folds) - set(esc50.FOLDS))
+    if wrong or not train_folds:
+        raise ValueError(f"train_folds must be some of {esc50.FOLDS}, not {tuple(train_folds)}")
+    rest = [fold for fold in esc50.FOLDS if fold not in train_folds]
+    if not rest:
+        raise ValueError("train_folds takes all five folds; none is left for val and test")
+    left = dict.fromkeys(rest[:-1], 1) | {rest[-1]: 2}
+    return dict.fromkeys(train_folds, 0) | left
+
+
+def _clip_rows(
+    clips: Iterable[esc50.Clip], label: int, splits: dict[int, int]
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    for clip in clips:
+        for part in active_parts(esc50.wave(clip).numpy()):
+            yield level(part), label, splits[clip.fold]
+            if splits[clip.fold] == 2 and 1 not in splits.values():
+                yield level(part), label, 1
+
+
+def _assemble(
+    name: str, classes: Sequence[str], rows: Sequence[Row], recorded: SoundBank, licences: Iterable[str], **rest: Any
+) -> Pack:
+    """A pack of these pictures and sounds; ``rest`` replaces what comes from the default pack."""
+    picture_MCHW, picture_label_M, picture_split_M = pictures(rows, 4, PICTURE)
+    for label, title in enumerate(classes):
+        for split, part in enumerate(("train", "val", "test")):
+            if not ((recorded.label_M == label) & (recorded.split_M == split)).any():
+                raise PackError(f"pack {name}: class {title!r} has no sounds for {part}")
+    if "places" not in rest:
+        places, backdrop_MCHW, backdrop_label_M, backdrop_split_M = orchestra.backdrops()
+        rest |= {"places": places, "backdrop_MCHW": backdrop_MCHW, "ambience": orchestra.ambience()[1]}
+        rest |= {"backdrop_label_M": backdrop_label_M, "backdrop_split_M": backdrop_split_M}
+        licences = (*licences, *(line for line in orchestra.LICENCES if line.startswith("Photographs")))
+    faces_MCHW, faces_split_M = orchestra.faces()
+    said, voice_M, phrases, words = orchestra.spoken(tuple(classes))
+    return Pack(
+        name=name, classes=tuple(classes), picture_MCHW=picture_MCHW, picture_label_M=picture_label_M,
+        picture_split_M=picture_split_M, sounds=recorded, faces_MCHW=faces_MCHW, faces_split_M=faces_split_M,
+        speech=said, voice_M=voice_M, phrases=phrases, words=words,
+        licences=tuple(dict.fromkeys((*licences, drawings.LICENCE, speech.LICENCE))), **rest,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------- the packs
+
+
+def esc(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3), only_esc10: bool | None = None) -> Pack:
+    """The recordings of ESC-50, or of ESC-10, with a drawing for each class.
+
+    Args:
+        folder: where ESC-50 is; else ``$AVLIB_DATA``, else the hub.
+        train_folds: the official folds to train on; of those left the last is for test, the others are for val (with
+            one left, val and test are the same).
+        only_esc10: True keeps the ten classes of ESC-10.
+
+    Raises:
+        FileNotFoundError: no data; the message says how to get them.
+        ValueError: wrong folds, a class missing from a fold.
+        MediaError: a recording that cannot be read.
+    """
+    splits = _fold_splits(train_folds)
+    clips = esc50.clips(folder, only_esc10)
+    esc50.check_folds(clips)
+    known = [category for category in ESC if any(clip.category == category for clip in clips)]
+    strange = sorted({clip.category for clip in clips} - set(ESC))
+    if strange:
+        raise PackError(f"pack esc: no drawing for the classes {', '.join(strange)}")
+    rows, heard = [], []
+    for label, category in enumerate(known):
+        image = drawings.emoji(ESC[category][1], PICTURE)
+        rows += [(drawings.tinted(image, *tint), label, s) for s, tints in orchestra.TINTS for tint in tints]
+        heard += list(_clip_rows((c for c in clips if c.category == category), label, splits))
+    recorded = bank(heard)
+    licences = (f"Recordings: {datasets.source('esc50').licence}", sounds_note())
+    return _assemble("esc", [ESC[category][0] for category in known], rows, recorded, licences)
+
+
+def sounds_note() -> str:
+    """The line of a pack whose places are heard as textures."""
+    return "Ambience: textures synthesised by avlib"
+
+
+def _photograph(path: Path, side: int) -> np.ndarray:
+    """The square in the middle of a photograph, (side, side, 4) uint8."""
+    image_HWC = media.read_image(path).permute(1, 2, 0).numpy()
+    square = min(image_HWC.shape[:2])
+    top, left = (image_HWC.shape[0] - square) // 2, (image_HWC.shape[1] - square) // 2
+    image = Image.fromarray(image_HWC).crop((left, top, left + square, top + square))
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def _tone(image_HWC: np.ndarray) -> str:
+    red, green, blue = (float(c) for c in image_HWC[..., :3].reshape(-1, 3).mean(0) / 255)
+    if (red + green + blue) / 3 < 0.35:
+        return "dark"
+    if max(red, green, blue) - min(red, green, blue) < 0.03:
+        return "grey"
+    return "warm" if red > blue else "cool"
+
+
+def _backdrops(groups: dict[str, list[np.ndarray]], kinds: Sequence[str]) -> dict[str, object]:
+    """places, backdrops and an ambience of textures, from the pictures of each place."""
+    rows = [(image[..., :3], k, s) for k, place in enumerate(groups) for image, s in spread(groups[place])]
+    heard = [
+        (sounds.texture(kind, np.random.default_rng([17, k, split, n])), k, split)
+        for k, kind in enumerate(kinds)
+        for split, count in enumerate((3, 1, 2))
+        for n in range(count)
+    ]
+    backdrop_MCHW, label_M, split_M = pictures(rows, 3, BACKDROP)
+    made = {"places": tuple(groups), "backdrop_MCHW": backdrop_MCHW, "backdrop_label_M": label_M}
+    return made | {"backdrop_split_M": split_M, "ambience": bank(heard)}
+
+
+def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -> Pack:
+    """Photographs of Caltech-101 of things that can be heard: in recordings of ESC, or played by the soundfont.
+
+    Things of which neither a photograph nor a sound is at hand are left out; the pack's ``licences`` name them.
+
+    Args:
+        folder: where Caltech-101 and ESC-50 are; else ``$AVLIB_DATA``, else they are downloaded.
+        train_folds: as for `esc`.
+
+    Raises:
+        FileNotFoundError: no data; the message says how to get them.
+        MediaError: a photograph or a recording that cannot be read.
+    """
+    splits = _fold_splits(train_folds)
+    files = caltech101.photographs(folder)
+    clips = esc50.clips(folder)
+    recorded = {clip.category for clip in clips}
+    used = {
+        name: PHOTOS[name] for name, (part, category, voice) in PHOTOS.items()
+        if part in files and (voice or category in recorded)
+    }  # fmt: skip
+    rows, heard = [], []
+    for label, (name, (part, category, voice)) in enumerate(used.items()):
+        rows += [(_photograph(path, PICTURE), label, s) for path, s in spread(files[part][:MOST])]
+        if category in recorded:
+            heard += list(_clip_rows((c for c in clips if c.category == category), label, splits))
+        elif voice is not None:
+            generator = np.random.default_rng([19, *name.encode()])
+            heard += [(wave, label, s) for wave, s in sounds.notes(voice, orchestra.COUNTS, generator)]
+    rest: dict[str, object] = {}
+    if caltech101.BACKDROP in files:
+        groups: dict[str, list[np.ndarray]] = {tone: [] for tone in TONES}
+        for path in files[caltech101.BACKDROP][: 2 * MOST]:
+            image = _photograph(path, BACKDROP)
+            groups[_tone(image)].append(image)
+        groups = {tone: images for tone, images in groups.items() if images}
+        rest = _backdrops(groups, [TONES[tone] for tone in groups])
+    licences = [f"Photographs: {datasets.source('caltech101').licence}", sounds.LICENCE, sounds_note()]
+    licences.append(f"Recordings: {datasets.source('esc50').licence}")
+    if "mandolin" in used:
+        licences.append("The mandolin is heard on the soundfont's steel-string guitar, which is the nearest it has")
+    absent = [name for name in PHOTOS if name not in used]
+    if absent:
+        licences.append(f"Left out, since a sound or a photograph of it is not at hand: {', '.join(absent)}")
+        _log.warning("pack photos: left out, since a sound or a photograph is not at hand: %s", ", ".join(absent))
+    return _assemble("photos", list(used), rows, bank(heard), licences, photographic=True, **rest)
+
+
+# --------------------------------------------------------------------------------------------------- own folders
+
+
+def _listed(folder: Path) -> list[Path]:
+    """The media files of a folder; notes and hidden files are no media."""
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    return [path for path in files if not path.name.startswith(".") and path.suffix.lower() not in _IGNORED]
+
+
+def _classes(folder: Path) -> list[str]:
+    for part in ("images", "sounds"):
+        if not (folder / part).is_dir():
+            raise FileNotFoundError(f"no folder {folder / part}; a pack needs images/<class>/* and sounds/<class>/*")
+    names = sorted(
+        {path.name for part in ("images", "sounds") for path in (folder / part).iterdir()
+         if path.is_dir() and not path.name.startswith(".")}
+    )  # fmt: skip
+    for name in names:
+        for part in ("images", "sounds"):
+            if not _listed(folder / part / name):
+                raise PackError(f"class {name!r} has no {part}: {folder / part / name} is empty or missing")
+    if len(names) < 2:
+        raise PackError(f"{folder} holds {len(names)} classes; a pack needs two or more")
+    return names
+
+
+def _own_picture(path: Path) -> tuple[np.ndarray, bool]:
+    """(PICTURE, PICTURE, 4) and whether it is a photograph: one with transparent parts is a cut-out."""
+    image_HWC = media.read_image(path).permute(1, 2, 0).numpy()
+    if not image_HWC[..., 3].any():
+        raise PackError(f"{path} is transparent throughout")
+    if (image_HWC[..., 3] == 255).all():
+        return _photograph(path, PICTURE), True
+    return drawings.square(Image.fromarray(image_HWC), PICTURE), False
+
+
+def _own_backdrops(folder: Path) -> dict[str, object]:
+    """From backdrops/<place>/*, or from the files in backdrops/ itself as one place; {} where there are none."""
+    below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    groups = {path.name: _listed(path) for path in below} | ({"backdrop": _listed(folder)} if _listed(folder) else {})
+    groups = {place: files for place, files in groups.items() if files}
+    if not groups:
+        return {}
+    images = {place: [_photograph(path, BACKDROP) for path in files] for place, files in groups.items()}
+    kinds = list(TONES.values())
+    return _backdrops(images, [kinds[k % len(kinds)] for k in range(len(images))])
+
+
+def folder(path: Path) -> Pack:
+    """Anyone's own: ``images/<class>/*``, ``sounds/<class>/*`` and, if wanted, ``backdrops/<place>/*``.
+
+    Pictures with transparent parts are cut-outs; the others are photographs, of which the middle square is kept.
+    The splits are by file. A class with fewer than three files shows or plays one of them in several splits.
+
+    Raises:
+        FileNotFoundError: ``images`` or ``sounds`` is missing.
+        PackError: fewer than two classes, a class without pictures or sounds, a sound that is too short.
+        MediaError: a file that cannot be read; each is named.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}")
+    classes = _classes(path)
+    rows, heard, opaque = [], [], []
+    for label, name in enumerate(classes):
+        for file, split in spread(_listed(path / "images" / name)):
+            image, photograph = _own_picture(file)
+            rows.append((image, label, split))
+            opaque.append(photograph)
+        for file, split in spread(_listed(path / "sounds" / name)):
+            parts = active_parts(media.read_audio(file).numpy())
+            if not parts:
+                raise PackError(f"{file} is shorter than {SHORTEST} s")
+            heard += [(level(part), label, split) for part in parts]
+    rest = _own_backdrops(path / "backdrops")
+    licences = (f"Pictures and sounds: the folder {path.name}, whose owner says who may use them", sounds_note())
+    return _assemble(f"folder:{path.name}", classes, rows, bank(heard), licences, photographic=any(opaque), **rest)
