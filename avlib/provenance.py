@@ -235,8 +235,7 @@ def describe(
 
     Args:
         source: what made it, see `sources`.
-        profile, seed, device: how it was run; ``device`` is ``"cpu"`` or ``"cuda"``.
-        seconds: how long it took.
+        profile, seed, device, seconds: how it was run (``"cpu"`` or ``"cuda"``) and how long it took.
         packs: name → sha256 of the packs it used.
         files: further files that it read, e.g. results.
         words: text that selects entries of tables, as for `sources`; the profile's name always does.

@@ -200,8 +200,7 @@ def run_claims(
     """Run every arm of a method with every seed, test its claims, and write the record.
 
     Args:
-        name: the method's recipe.
-        profile: how large.
+        name, profile: the method's recipe, and how large.
         seeds: how many, or which; the profile's number where left out.
         jobs: processes side by side.
         arms: only these (what is recorded of the others stays, while it is not stale).
@@ -220,10 +219,7 @@ def run_claims(
     begun, about = time.monotonic(), _describe(name, profile)
     stamp = _stamp(about)
     asked = [(arm, seed) for arm in arms or recipe.ARMS for seed in chosen]
-    cells = _kept_cells(name, profile, stamp, asked)
-    for arm, seed in asked:
-        if (arm, seed) in cells:
-            say(f"{arm}, seed {seed}: kept from before")
+    cells = _kept_cells(name, profile, stamp, asked, say)
     todo = [(name, budget, seed, arm, device) for arm, seed in asked if (arm, seed) not in cells]
     for cell in _run_cells(todo, jobs):
         _write(_cell_path(name, profile, cell.arm, cell.seed), asdict(cell) | {"stamp": stamp})
@@ -297,13 +293,17 @@ def _stamp(about: dict[str, Any]) -> str:
     return json.dumps([about["sources_sha256"], about["files"], budget], sort_keys=True)
 
 
-def _kept_cells(name: str, profile: str, stamp: str, asked: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Cell]:
+def _kept_cells(
+    name: str, profile: str, stamp: str, asked: Sequence[tuple[str, int]], say: Callable[[str], None]
+) -> dict[tuple[str, int], Cell]:
     """Cells that today's code made before: those of the record, and those asked for that an interrupted run left."""
     cells = {(cell.arm, cell.seed): cell for cell in _recorded(name, profile, stamp)}
     for arm, seed in asked:
         left = _read_cell(_cell_path(name, profile, arm, seed), stamp)
         if left and (arm, seed) not in cells:
             cells[arm, seed] = left
+        if (arm, seed) in cells:
+            say(f"{arm}, seed {seed}: kept from before")
     return cells
 
 
