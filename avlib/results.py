@@ -202,19 +202,18 @@ def run_claims(
     Args:
         name, profile: the method's recipe, and how large.
         seeds: how many, or which; the profile's number where left out.
-        jobs: processes side by side.
+        jobs, device: processes side by side, and where.
         arms: only these (what is recorded of the others stays, while it is not stale).
-        device: ``"auto"`` or a device.
         say: called with a line for each cell.
 
     Raises:
-        ValueError: unknown method, profile or arm; a metric that is NaN or infinite (names arm and seed).
+        ValueError: unknown method, profile or arm; a metric that is not finite (names arm and seed).
     """
     recipe, budget = recipes.load(name), find_profile(profile, name)
     for arm in arms or ():
         recipes.check_arm(recipe, arm)
-    chosen = range(budget.seeds if seeds is None else seeds) if not isinstance(seeds, Sequence) else seeds
-    if len(chosen) < 1 or jobs < 1:
+    chosen = seeds if isinstance(seeds, Sequence) else range(budget.seeds if seeds is None else seeds)
+    if not chosen or jobs < 1:
         raise ValueError(f"seeds={seeds} and jobs={jobs}: at least one of each is needed")
     begun, about = time.monotonic(), _describe(name, profile)
     stamp = _stamp(about)
