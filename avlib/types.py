@@ -158,7 +158,7 @@ class Batch(_Moves):
 
 @dataclass(frozen=True)
 class Embedding(_Moves):
-    """What a method makes of a batch; ``image_BDYX`` and ``audio_BDFL`` are the maps before pooling, where it has any."""
+    """What a method makes of a batch: pooled embeddings and, where it has them, the maps before pooling."""
 
     image_BD: Tensor | None = None
     audio_BD: Tensor | None = None

@@ -29,6 +29,8 @@ from avlib.world import Stream, World
 
 ARMS = ("trained", "cyclic pairs", "shuffled pairs", "untrained")
 CHANCE = {"correspondence": 0.5}
+RATE = 8e-3
+"""Largest learning rate of the one-cycle schedule."""
 
 _PAPER = "arandjelovic2017look"
 CLAIMS = (
@@ -89,7 +91,7 @@ def train(
     )  # fmt: skip
     batches = Shuffled(stream) if arm == "shuffled pairs" else stream
     steps = 0 if arm == "untrained" else profile.steps
-    config = TrainConfig(steps=steps, lr=4e-3, seed=seed, out=out, device=device, amp=profile.amp)
+    config = TrainConfig(steps=steps, lr=RATE, seed=seed, out=out, device=device, amp=profile.amp)
     return method, fit(method, batches, config)
 
 

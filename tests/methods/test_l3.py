@@ -1,0 +1,130 @@
+"""Look, Listen and Learn: closed forms, blindness to truth, and that it learns."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from avlib.encoders import pool_max
+from avlib.methods.l3 import Fusion, LookListenLearn
+from avlib.profiles import profile
+from avlib.recipes import l3
+from avlib.train import TrainConfig, fit
+from avlib.world import Stream, World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(size=32)
+
+
+@pytest.mark.parametrize("all_pairs", [True, False])
+def test_an_indifferent_net_pays_ln_2(world: World, all_pairs: bool) -> None:
+    method = LookListenLearn(dim=16, width=4, all_pairs=all_pairs)
+    nn.init.zeros_(method.fusion.output.weight)
+    nn.init.zeros_(method.fusion.output.bias)
+    assert float(method.loss(world.batch(range(8)), 0)["loss"]) == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_all_pairs_hold_the_true_pairs_on_the_diagonal() -> None:
+    fusion = Fusion(8, 6).eval()
+    image_BD, audio_BD = torch.randn(5, 8), torch.randn(5, 8)
+    logit_BB = fusion.all_pairs(image_BD, audio_BD)
+    assert torch.allclose(logit_BB.diagonal(), fusion.pairs(image_BD, audio_BD), atol=1e-6)
+    assert torch.allclose(logit_BB[1, 3], fusion.pairs(image_BD[1:2], audio_BD[3:4])[0], atol=1e-6)
+
+
+def test_the_fusion_is_a_layer_of_the_concatenation() -> None:
+    fusion = Fusion(8, 6).eval()
+    image_BD, audio_BD = torch.randn(5, 8), torch.randn(5, 8)
+    weight = torch.cat([fusion.image[1].weight, fusion.audio[1].weight], 1)
+    both = torch.cat([fusion.image[0](image_BD), fusion.audio[0](audio_BD)], 1)
+    by_hand = fusion.output(torch.relu(both @ weight.T + fusion.image[1].bias)).squeeze(1)
+    assert torch.allclose(fusion.pairs(image_BD, audio_BD), by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_a_false_pair_is_never_a_clip_with_itself(world: World, step: int) -> None:
+    method = LookListenLearn(dim=16, width=4, all_pairs=False)
+    seen = []
+    method.fusion.pairs = lambda image, audio: seen.append((image, audio)) or image.sum(1)  # type: ignore[method-assign]
+    method.loss(world.batch(range(6)), step)
+    (_, own), (_, other) = seen
+    assert not any(torch.equal(a, b) for a, b in zip(own, other, strict=True))
+
+
+def test_flipping_the_labels_flips_the_gradient() -> None:
+    from avlib.losses import correspondence
+
+    logit = torch.zeros(4, requires_grad=True)
+    label = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    (a,) = torch.autograd.grad(correspondence(logit, label), logit)
+    (b,) = torch.autograd.grad(correspondence(logit, 1 - label), logit)
+    assert torch.allclose(a, -b)
+
+
+def test_the_truth_is_never_read(world: World) -> None:
+    def weights(blind: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        method = LookListenLearn(dim=16, width=4)
+        stream = Stream(world, 8)
+        batches = (lambda step: stream(step).blind()) if blind else stream
+        fit(method, batches, TrainConfig(steps=4, progress=False))
+        return torch.cat([p.flatten() for p in method.parameters()])
+
+    assert torch.equal(weights(True), weights(False))
+
+
+def test_embeddings_have_the_shapes_they_promise(world: World) -> None:
+    found = LookListenLearn(dim=16, width=4).embed(world.batch(range(3)))
+    assert found.image_BD.shape == found.audio_BD.shape == (3, 16)
+    assert found.image_BDYX.shape == (3, 16, 4, 4) and found.audio_BDFL.shape == (3, 16, 8, 13)
+    assert torch.equal(pool_max(found.image_BDYX), found.image_BD)
+
+
+def test_one_clip_has_no_false_pair(world: World) -> None:
+    with pytest.raises(ValueError, match="clip"):
+        LookListenLearn(dim=16, width=4).loss(world.batch([0]), 0)
+
+
+def test_it_learns_a_few_classes_within_seconds() -> None:
+    torch.manual_seed(0)
+    train, test = (World(size=32, split=split, classes=8, side=(0.6, 0.7)) for split in ("train", "test"))
+    method = LookListenLearn(dim=64, width=8)
+    fit(method, Stream(train, 32), TrainConfig(steps=100, lr=1e-2, progress=False))
+    assert l3.correspondence(method, l3.features(method, test, 128)) > 0.62
+
+
+# --- the recipe
+
+
+def test_correspondence_pairs_each_clip_with_another_class() -> None:
+    class Knows(nn.Module):
+        """Says yes where both ends carry the same class."""
+
+        def pairs(self, image_BD, audio_BD):  # type: ignore[no-untyped-def]
+            return (image_BD[:, 0] == audio_BD[:, 0]).float() - 0.5
+
+    method = LookListenLearn(dim=2, width=4)
+    method.fusion = Knows()  # type: ignore[assignment]
+    label_B = torch.tensor([0, 0, 1, 2, 2, 2, 0])
+    code_BD = label_B[:, None].float()
+    assert l3.correspondence(method, l3.Features(code_BD, code_BD, label_B)) == 1.0
+    wrong = l3.Features(code_BD, code_BD.roll(1, 0) + 7, label_B)
+    assert l3.correspondence(method, wrong) == 0.5
+
+
+def test_shuffled_pairs_hear_their_neighbour(world: World) -> None:
+    stream = Stream(world, 6)
+    plain, shuffled = stream(3), l3.Shuffled(stream)(3)
+    assert torch.equal(shuffled.wave_BS[0], plain.wave_BS[-1]) and torch.equal(shuffled.image_BCHW, plain.image_BCHW)
+
+
+@pytest.mark.parametrize("arm", l3.ARMS)
+def test_every_arm_runs_at_smoke(arm: str) -> None:
+    budget = replace(profile("smoke", "l3"), eval_count=96, steps=2)
+    scores = l3.run(budget, 0, arm)
+    assert all(0 <= value <= 1 for value in scores.values())
+    assert {claim.metric for claim in l3.CLAIMS} <= scores.keys()
