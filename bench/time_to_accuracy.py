@@ -1,4 +1,4 @@
-"""Seconds until Look, Listen and Learn is right in 95 % of the test pairs, for several seeds, with two ways to pair.
+"""Seconds until Look, Listen and Learn is right in 95 % of the test pairs: several seeds, two ways to pair.
 
     python bench/time_to_accuracy.py [SEEDS]
 

@@ -115,5 +115,5 @@ def _classic(arm: str, seed: int) -> float:
     """Mean and deviation of 12 MFCCs and of the zero-crossing rate at 44.1 kHz, as ESC's authors had them."""
     wave_BS, label_B, fold_B = recordings(44_100)
     statistic_BD = np.stack([esc.mfcc_statistics(wave_S, 44_100) for wave_S in wave_BS])
-    scored = esc.mfcc_svm if arm == "SVM on MFCC" else lambda *rows: esc.mfcc_forest(*rows, seed=seed)
-    return float(scored(statistic_BD, label_B, fold_B).accuracy)
+    rows = statistic_BD, label_B, fold_B
+    return (esc.mfcc_svm(*rows) if arm == "SVM on MFCC" else esc.mfcc_forest(*rows, seed=seed)).accuracy
