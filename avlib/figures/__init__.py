@@ -5,7 +5,7 @@ a notebook and carries its pictures, sounds and script with it.
 """
 
 from avlib.figures import style
-from avlib.figures.element import Element
+from avlib.figures.element import BUDGET, Element
 from avlib.figures.gallery import gallery
 from avlib.figures.matrix import matrix
 from avlib.figures.player import player
@@ -22,6 +22,7 @@ from avlib.figures.scenes import contact_sheet, filmstrip, filters, heatmaps, sh
 from avlib.figures.style import COLOURS, CYCLE, MAPS, bare, describe, new
 
 __all__ = [
+    "BUDGET",
     "COLOURS",
     "CYCLE",
     "MAPS",

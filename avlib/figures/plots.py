@@ -234,9 +234,8 @@ def beside_published(
         raise ValueError("beside_published needs scores of ours and a word on what differs from the papers")
     rows = chosen_rows(published, metric, benchmark)
     entries = [(name, *interval(runs, name), True) for name, runs in ours.items()]
-    entries += [
-        (name, value, math.nan, math.nan, 1, False) for name, value in zip(labels_of(rows), rows["value"], strict=True)
-    ]
+    theirs = dict.fromkeys(zip(labels_of(rows), rows["value"], strict=True))  # several papers print the same row
+    entries += [(name, float(value), math.nan, math.nan, 1, False) for name, value in theirs]
     entries.sort(key=lambda e: -e[1])
     unit = "" if rows["unit"].iloc[0] == "1" else f" ({rows['unit'].iloc[0]})"
     sources = "; ".join(dict.fromkeys(rows["source"]))
@@ -396,7 +395,8 @@ def embedding_scatter(
         ax.text(x, y, classes[value], fontsize=6, ha="center", va="center", bbox=box)  # type: ignore[index]
     bare(ax).margins(0.05)
     if len(names) > 1:
-        ax.legend(loc="best")
+        for handle in ax.legend(loc="best").legend_handles:
+            handle.set(facecolor=COLOURS["ink"])  # type: ignore[union-attr]
     return describe(figure, alt or f"{len(point)} embeddings on a plane, coloured by class.")
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from avlib.audio import check_wave
 from avlib.figures.encode import check_row, mel_picture, tint
-from avlib.figures.style import COLOURS, MAPS, bare, describe, new, numbers, styled
+from avlib.figures.style import COLOURS, MAPS, bare, describe, new, numbers, picture_grid, styled
 from avlib.types import RATE, Batch
 
 
@@ -41,17 +41,14 @@ def contact_sheet(
     columns = min(columns, len(batch))
     rows = math.ceil(len(batch) / columns)
     lines = max(len(words(batch, i, classes)) for i in range(len(batch)))
-    figure, axes = new(0.92 * columns + 0.1, rows * (0.92 + 0.13 * lines), rows, columns, squeeze=False)
-    for ax in axes.flat:
-        bare(ax).set_visible(False)
+    figure, axes = picture_grid(rows, columns, 0.9, below=0.1 + 0.125 * lines)
     for i, ax in enumerate(axes.flat[: len(batch)]):
-        ax.set_visible(True)
         show(ax, frame_BCHW[i])
         if boxes:
             draw_boxes(ax, batch, i)
         for line, (said, heard) in enumerate(words(batch, i, classes)):
             ink = COLOURS["ink"] if heard else "#7a818b"
-            ax.text(0, -0.05 - 0.15 * line, said, transform=ax.transAxes, fontsize=6, va="top", color=ink)
+            ax.text(0, -0.04 - 0.139 * line, said, transform=ax.transAxes, fontsize=6, va="top", color=ink)
     return describe(
         figure, alt or f"{len(batch)} scenes; boxes mark what is heard (solid) and what is silent (dashed)."
     )
@@ -142,8 +139,8 @@ def heatmaps(
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     frame_BHWC = pictures(batch.frame_BCHW, "the pictures")
     lines = max(len(words(batch, i, classes)) for i in chosen)
-    size = (1.05 * len(chosen) + 0.3, 1.05 * len(checked) + 0.14 * lines)
-    figure, axes = new(*size, len(checked), len(chosen), squeeze=False)
+    left = 0.0 if not isinstance(maps, Mapping) else 0.2
+    figure, axes = picture_grid(len(checked), len(chosen), 1.0, left=left, above=0.03 + 0.13 * lines)
     for line, (name, map_BYX) in enumerate(checked.items()):
         for ax, i in zip(axes[line], chosen, strict=True):
             show(ax, frame_BHWC[i])
@@ -151,7 +148,8 @@ def heatmaps(
             if boxes:
                 draw_boxes(ax, batch, i)
             if line == 0:
-                ax.set_title("\n".join(said for said, _ in words(batch, i, classes)), fontsize=6.5, fontweight="normal")
+                said = "\n".join(word for word, _ in words(batch, i, classes))
+                ax.set_title(said, fontsize=6.5, fontweight="normal", pad=3)
         axes[line][0].set_ylabel(name)
     return describe(figure, alt or f"Heat maps over {len(chosen)} scenes, with the true boxes.")
 
@@ -301,12 +299,10 @@ def sheet_of_clusters(
     ]
     if not rows:
         raise ValueError("cluster_M names no cluster: every entry is negative")
-    figure, axes = new(0.62 * columns + 1.5, 0.66 * len(rows), len(rows), columns, squeeze=False)
+    figure, axes = picture_grid(len(rows), columns, 0.62, left=0.95)
     for line, (_, k, title) in zip(axes, rows, strict=True):
         members = np.flatnonzero(cluster == k)
         members = members[np.argsort(-score[members], kind="stable")][:columns]
-        for ax in line:
-            bare(ax)
         for ax, m in zip(line, members, strict=False):
             show(ax, picture_MHWC[m])
         line[0].set_ylabel(title, rotation=0, ha="right", va="center", labelpad=4)

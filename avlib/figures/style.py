@@ -22,10 +22,10 @@ from matplotlib.figure import Figure
 COLOURS: dict[str, str] = {
     "sound": "#c8553d",
     "sight": "#2a6f97",
-    "both": "#6d4c7d",
+    "both": "#573767",
     "truth": "#12a594",
-    "silent": "#8b929c",
-    "chance": "#8b929c",
+    "silent": "#5b6270",
+    "chance": "#5b6270",
     "baseline": "#b9b2a7",
     "published": "#e0a526",
     "ink": "#1f2630",
@@ -34,7 +34,7 @@ COLOURS: dict[str, str] = {
 }
 """What each colour means, everywhere in the book."""
 
-CYCLE = ("#2a6f97", "#c8553d", "#e0a526", "#12a594", "#6d4c7d", "#7fb7d6", "#8a5a2b", "#1f2630")
+CYCLE = ("#2a6f97", "#c8553d", "#e0a526", "#12a594", "#573767", "#7fb7d6", "#8a5a2b", "#1f2630")
 """Colours of unordered things that have no meaning of their own (classes, methods), in this order."""
 
 MARKERS = "osD^vPX*"
@@ -152,6 +152,30 @@ def new(
     """
     figure = BookFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **grid)
+
+
+@styled
+def picture_grid(
+    rows: int, columns: int, side: float, below: float = 0.06, left: float = 0.0, above: float = 0.0
+) -> tuple[Figure, Any]:
+    """A figure for pictures in rows and columns at exact places, and its bare axes (an array, rows × columns).
+
+    Args:
+        side: width and height of a picture, inches.
+        below, left, above: room under each row, left of the first column and above the first row, inches.
+    """
+    edge, gap = 0.05, 0.06
+    width = edge + left + columns * (side + gap) - gap + edge
+    height = edge + above + rows * (side + below)
+    figure = BookFigure(figsize=(width, height), layout=None)
+    figure.set_layout_engine("none")
+    axes = np.empty((rows, columns), dtype=object)
+    for row in range(rows):
+        for column in range(columns):
+            x = edge + left + column * (side + gap)
+            y = height - edge - above - row * (side + below) - side
+            axes[row, column] = bare(figure.add_axes((x / width, y / height, side / width, side / height)))
+    return figure, axes
 
 
 def describe(figure: Figure, alt: str) -> Figure:
