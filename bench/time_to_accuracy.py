@@ -2,7 +2,7 @@
 
     python bench/time_to_accuracy.py [SEEDS]
 
-Training is timed, the exams between are not. The peer is the paper's pairing, one false pair a clip, same net and clips.
+Training is timed, the exams between are not. The peer pairs as the paper does: one false pair a clip.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def main() -> None:
         each = ", ".join("never" if t == float("inf") else f"{t:.0f}" for t, _ in runs)
         median = statistics.median(t for t, _ in runs)
         best = max(score for _, score in runs)
-        print(
-            f"| {name} | {'never' if median == float('inf') else f'{median:.0f}'} ({each}) | {best:.3f} | {os.cpu_count()} |"
-        )
+        middle = "never" if median == float("inf") else f"{median:.0f}"
+        print(f"| {name} | {middle} ({each}) | {best:.3f} | {os.cpu_count()} |")
 
 
 if __name__ == "__main__":
