@@ -310,25 +310,28 @@ def _mouth(patch: Tensor, grid: Tensor, open_R: Tensor) -> Tensor:
     return patch * (1 - inside) + colour * inside
 
 
-def _paste(canvas: Tensor, solid: Tensor | None, thing: Placed, sprites: Tensor, margin: float, faces: bool) -> None:
-    """Paint one thing onto the frames that show it (R, 3, H, W), in place, a third of them at a time: windows fit."""
-    size = canvas.shape[-1]
-    plane = torch.arange(3, device=canvas.device)[:, None] * size * size
-    for part in torch.arange(len(thing.frame_R), device=canvas.device).chunk(3):
+def _paste(canvas_R3: Tensor, solid: Tensor | None, thing: Placed, sprites: Tensor, stage: Stage, faces: bool) -> None:
+    """Paint one thing onto the frames that show it, in place, a third of them at a time, so that windows fit.
+
+    ``canvas_R3`` holds the pixels of all frames, one a row: a window is then a list of rows.
+    """
+    size = stage.size
+    for part in torch.arange(len(thing.frame_R), device=canvas_R3.device).chunk(3):
         some = thing.rows(part)
         if not len(part):
             continue
         width = min(size, 2 * math.ceil(float(some.reach_R[-1])))
-        grid, pixel = _window(some, size, margin, width)
+        grid, pixel = _window(some, size, stage.margin, width)
         patch = F.grid_sample(sprites[some.picture_R], grid, align_corners=False)
         if faces:
             patch = _mouth(patch, grid, some.loud_R)
-        patch = patch.flatten(2)
-        at = (some.frame_R * 3 * size * size)[:, None, None] + plane + pixel[:, None]
-        under = canvas.take(at)
-        canvas.put_(at, torch.addcmul(patch[:, :3] + under, patch[:, 3:], under, value=-1))
+        patch_R4 = patch.permute(0, 2, 3, 1).reshape(-1, 4)
+        at_R = ((some.frame_R * size * size)[:, None] + pixel).flatten()
+        under_R3 = canvas_R3.index_select(0, at_R)
+        alpha_R1 = patch_R4[:, 3:]
+        canvas_R3.index_copy_(0, at_R, torch.addcmul(patch_R4[:, :3] + under_R3, alpha_R1, under_R3, value=-1))
         if solid is not None:
-            solid.put_((some.frame_R * size * size)[:, None] + pixel, patch[:, 3] > 0.6)
+            solid.put_(at_R, patch_R4[:, 3] > 0.6)
 
 
 def paint(
@@ -338,13 +341,14 @@ def paint(
     count, things, times = pose.x.shape
     size = stage.size
     sprites, table = (stage.face_MCHW, stage.face_reach_MK) if faces else (stage.sprite_MCHW, stage.reach_MK)
-    canvas = _backdrops(scene, stage).repeat_interleave(times, 0)
-    solid = torch.zeros(things if masks else 0, count * times, size, size, dtype=torch.bool, device=canvas.device)
+    canvas_R3 = _backdrops(scene, stage).permute(0, 2, 3, 1).repeat_interleave(times, 0).reshape(-1, 3)
+    solid = torch.zeros(things if masks else 0, count * times, size, size, dtype=torch.bool, device=canvas_R3.device)
     for n in range(things):
         thing = _placed(scene, pose, loud_BNT, table, stage.margin, n)
-        _paste(canvas, solid[n] if masks else None, thing, sprites, stage.margin, faces)
+        _paste(canvas_R3, solid[n] if masks else None, thing, sprites, stage, faces)
         solid[:n] &= ~solid[n] if masks else True
-    frames = canvas.view(count, times, 3, size, size).mul_(scene.light_B.view(-1, 1, 1, 1, 1)).clamp_(0, 1)
+    frames = canvas_R3.view(count, times, size, size, 3).mul_(scene.light_B.view(-1, 1, 1, 1, 1)).clamp_(0, 1)
+    frames = frames.permute(0, 1, 4, 2, 3)
     if not masks:
         return frames, None
     return frames, solid.view(things, count, times, size, size).permute(1, 2, 0, 3, 4)
