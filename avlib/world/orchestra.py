@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +12,35 @@ from torch import Tensor
 
 from avlib.types import Word
 from avlib.world import drawings, sounds, speech
-from avlib.world.packs import BACKDROP, PICTURE, Pack, SoundBank, bank, level, pictures
+from avlib.world.packs import BACKDROP, PICTURE, Pack, SoundBank, bank, level, pictures, with_article
 from avlib.world.sounds import Voice
 from avlib.world.speech import Speaker
 
-COUNTS = (56, 12, 22)
+COUNTS = (60, 15, 25)
 """Recordings of a class in train, val and test."""
 
 # name: (its drawings, how it sounds)
 THINGS: dict[str, tuple[tuple[str, ...], Voice]] = {
-    "trumpet": (("1F3BA",), Voice(56, 58, 82)),
-    "violin": (("1F3BB",), Voice(40, 60, 88)),
-    "guitar": (("1F3B8",), Voice(30, 42, 68)),
-    "banjo": (("1FA95",), Voice(105, 55, 79, decay=0.35)),
-    "piano": (("1F3B9",), Voice(0, 40, 84, decay=0.6)),
-    "saxophone": (("1F3B7",), Voice(66, 48, 72)),
-    "accordion": (("1FA97",), Voice(21, 55, 79)),
-    "flute": (("1FA88",), Voice(73, 65, 91)),
-    "drum": (("1F941",), Voice(None, -3, 3, keys=(38, 40, 41, 43, 45, 47))),
-    "maracas": (("1FA87",), Voice(None, -4, 4, keys=(69, 70, 82))),
-    "bell": (("1F514", "1F6CE"), Voice(14, 58, 82, decay=0.7)),
-    "bird": (("1F426", "1F426-200D-2B1B"), Voice(123, 52, 76)),
-    "telephone": (("260E",), Voice(124, 54, 72)),
-    "helicopter": (("1F681",), Voice(125, 52, 68)),
-    "clapping": (("1F44F",), Voice(126, 54, 70)),
-    "sea": (("1F30A",), Voice(122, 50, 74)),
-    "clock": (("23F0", "1F570"), Voice(115, 64, 88, decay=0.1)),
-    "game": (("1F47E",), Voice(80, 60, 90)),
+    "trumpet": (("1F3BA",), Voice((56,), 55, 82)),
+    "violin": (("1F3BB",), Voice((40,), 57, 88)),
+    "guitar": (("1F3B8",), Voice((29, 30), 40, 69)),
+    "banjo": (("1FA95",), Voice((105,), 52, 79, decay=0.4)),
+    "piano": (("1F3B9",), Voice((0, 1), 40, 86, decay=0.8)),
+    "saxophone": (("1F3B7",), Voice((65, 66), 46, 74)),
+    "accordion": (("1FA97",), Voice((21,), 53, 82)),
+    "flute": (("1FA88",), Voice((73,), 64, 92)),
+    "harp": (("1FA89",), Voice((46,), 48, 84, decay=0.5)),
+    "drum": (("1F941",), Voice((0, 16, 40), -4, 4, keys=(36, 38, 40, 41, 45, 48))),
+    "maracas": (("1FA87",), Voice((0,), -5, 5, keys=(69, 70, 82), strokes=3)),
+    "bell": (("1F514", "1F6CE"), Voice((14,), 58, 84, decay=0.8)),
+    "church": (("26EA",), Voice((19,), 43, 76)),
+    "bird": (("1F426", "1F426-200D-2B1B"), Voice((123,), 36, 47, steady=True)),
+    "telephone": (("260E",), Voice((124,), 82, 93, steady=True)),
+    "helicopter": (("1F681",), Voice((125,), 8, 108, steady=True)),
+    "clapping": (("1F44F",), Voice((126,), 8, 108, steady=True)),
+    "sea": (("1F30A",), Voice((122,), 66, 86, steady=True)),
+    "clock": (("23F0", "1F570"), Voice((0,), -5, 5, keys=(33, 75, 76, 77), strokes=2)),
+    "game": (("1F47E",), Voice((80,), 52, 90)),
 }  # fmt: skip
 TINTS = (
     (0, ((0.0, 1.0), (0.03, 1.0), (-0.03, 1.0), (0.015, 0.85))),
@@ -48,15 +51,27 @@ TINTS = (
 
 # place: (photograph inside scikit-image or scikit-learn, what one hears there)
 PLACES = {
-    "temple": ("sklearn:china.jpg", "murmur"),
+    "temple": ("sklearn:china.jpg", "stream"),
     "garden": ("sklearn:flower.jpg", "crickets"),
-    "café": ("skimage:coffee.png", "hum"),
-    "workshop": ("skimage:motorcycle_left.png", "traffic"),
+    "café": ("skimage:coffee.png", "murmur"),
+    "workshop": ("skimage:motorcycle_left.png", "hum"),
     "lawn": ("skimage:grass.png", "wind"),
     "path": ("skimage:gravel.png", "crackle"),
     "wall": ("skimage:brick.png", "rain"),
-    "launch pad": ("skimage:rocket.jpg", "stream"),
+    "launch pad": ("skimage:rocket.jpg", "rumble"),
 }
+_EVEN = ((0.0, 0.0, 1.0, 0.55), (0.0, 0.57, 0.4, 1.0), (0.42, 0.57, 1.0, 1.0))
+REGIONS: dict[str, tuple[tuple[float, float, float, float], ...]] = {
+    "temple": ((0.03, 0.0, 0.62, 0.53), (0.0, 0.55, 0.26, 1.0), (0.27, 0.55, 0.62, 1.0)),
+    "garden": ((0.0, 0.0, 0.52, 1.0), (0.48, 0.76, 0.8, 1.0), (0.53, 0.0, 1.0, 0.75)),
+    "café": ((0.0, 0.0, 0.49, 1.0), (0.5, 0.64, 1.0, 1.0), (0.5, 0.0, 1.0, 0.62)),
+    "workshop": ((0.0, 0.0, 0.5, 1.0), (0.52, 0.0, 1.0, 0.4), (0.52, 0.42, 1.0, 1.0)),
+    "lawn": _EVEN,
+    "path": _EVEN,
+    "wall": _EVEN,
+    "launch pad": ((0.0, 0.1, 0.47, 1.0), (0.48, 0.7, 1.0, 1.0), (0.48, 0.1, 1.0, 0.68)),
+}
+"""Parts of each photograph (left, top, right, bottom) that train, val and test show: apart, yet all show the place."""
 _TINT = {"lawn": (0.55, 1.0, 0.42), "path": (1.0, 0.93, 0.8), "wall": (1.0, 0.62, 0.5)}
 """Three of the photographs are grey; a tint makes them what they show."""
 
@@ -69,9 +84,10 @@ LICENCES = (
     drawings.LICENCE,
     sounds.LICENCE,
     speech.LICENCE,
-    "Photographs brick, grass, gravel (CC0, via ambientCG/Poly Haven), coffee (CC0, Rachel Michetti), motorcycle "
-    "(CC0, D. Scharstein), rocket (CC0, SpaceX), as shipped with scikit-image",
-    "Photographs china and flower: CC BY, as shipped with scikit-learn",
+    "Photographs shipped with scikit-image: brick and gravel (CC0, cc0textures.com), grass (CC0, linolafett), coffee "
+    "(CC0, Rachel Michetti), rocket (public domain, SpaceX), motorcycle (D. Scharstein et al., Middlebury stereo "
+    "benchmark 2014)",
+    "Photographs shipped with scikit-learn: china and flower (CC BY 2.0, danielbuechele and vultilion, flickr.com)",
 )
 
 
@@ -95,34 +111,35 @@ def recordings() -> SoundBank:
 
 
 def _photograph(source: str) -> Image.Image:
+    """A photograph inside an installed package, which need not be imported for it."""
     package, file = source.split(":")
-    if package == "sklearn":
-        import sklearn
-
-        return Image.open(Path(sklearn.__file__).parent / "datasets" / "images" / file)
-    import skimage
-
-    return Image.open(Path(skimage.__file__).parent / "data" / file)
+    name, folder = {"sklearn": ("sklearn", "datasets/images"), "skimage": ("skimage", "data")}[package]
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the photograph {file} comes with {name}, which is not installed")
+    return Image.open(Path(spec.origin).parent / folder / file)
 
 
 def backdrops() -> tuple[tuple[str, ...], Tensor, Tensor, Tensor]:
-    """places, backdrop_MCHW, label_M, split_M: crops of the photographs; val and test crops come from other parts."""
+    """places, backdrop_MCHW, label_M, split_M: square crops of the photographs, each split from a region of its own."""
     rows = []
     for label, (place, (source, _)) in enumerate(PLACES.items()):
         image = _photograph(source).convert("RGB")
         generator = np.random.default_rng([11, label])
-        # the left 60 % of a photograph are for training, the next 20 % for val, the last for test
-        for split, (low, high), count in ((0, (0.0, 0.6), 6), (1, (0.55, 0.8), 2), (2, (0.75, 1.0), 3)):
+        for split, (region, count) in enumerate(zip(REGIONS[place], (6, 2, 3), strict=True)):
             for _ in range(count):
-                side = int(generator.uniform(0.24, 0.45 if split else 0.6) * image.width)
-                side = min(side, image.height, int((high - low) * image.width))
-                left = int(generator.uniform(low * image.width, max(high * image.width - side, low * image.width + 1)))
-                top = int(generator.uniform(0, image.height - side + 1))
-                crop = image.crop((left, top, left + side, top + side))
-                pixels = np.asarray(crop.resize((BACKDROP, BACKDROP), Image.Resampling.LANCZOS), np.float64)
-                tinted = np.clip(pixels * np.array(_TINT.get(place, (1, 1, 1))), 0, 255)
-                rows.append((tinted.astype(np.uint8), label, split))
+                crop = np.asarray(_crop(image, region, generator), np.float64) * np.array(_TINT.get(place, (1, 1, 1)))
+                rows.append((np.clip(crop, 0, 255).astype(np.uint8), label, split))
     return tuple(PLACES), *pictures(rows, 3, BACKDROP)
+
+
+def _crop(image: Image.Image, region: tuple[float, ...], generator: np.random.Generator) -> Image.Image:
+    """A square within the region, of 70 to 100 % of its shorter side, one in two mirrored."""
+    left, top, right, bottom = (round(f * s) for f, s in zip(region, image.size * 2, strict=True))
+    side = int(generator.uniform(0.7, 1.0) * min(right - left, bottom - top))
+    x, y = int(generator.integers(left, right - side + 1)), int(generator.integers(top, bottom - side + 1))
+    crop = image.crop((x, y, x + side, y + side)).resize((BACKDROP, BACKDROP), Image.Resampling.LANCZOS)
+    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.integers(2) else crop
 
 
 def ambience() -> tuple[tuple[str, ...], SoundBank]:
@@ -147,9 +164,6 @@ def faces() -> tuple[Tensor, Tensor]:
 
 def spoken(classes: tuple[str, ...]) -> tuple[SoundBank, Tensor, tuple[str, ...], tuple[tuple[Word, ...], ...]]:
     """speech, voice_M, phrases and words: three phrases a class, said by every speaker."""
-
-    def with_article(name: str) -> str:
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
     phrases = tuple(f"{start}{with_article(name)}" for name in classes for start in ("", "and ", "here is "))
     said = speech.say_all([(phrase, who) for who in SPEAKERS for phrase in phrases])

@@ -6,6 +6,7 @@ A compiled pack loads without the packages that its assets came from, so it trav
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,11 @@ from avlib.types import RATE, Word, _Moves
 PICTURE, BACKDROP = 96, 192
 """Sides of the pictures of things and of the backdrops, px."""
 NAMES = ("orchestra", "esc", "photos", "folder:PATH")
+
+
+_FLAC = ":flac"
+_WITHOUT = ("maracas", "wind", "laundry")
+"""Names that take no article."""
 
 
 class PackError(ValueError):
@@ -104,7 +110,7 @@ class Pack(_Moves):
         digest = hashlib.sha256(text.encode())
         for name in sorted(tensors):
             digest.update(name.encode())
-            digest.update(tensors[name].contiguous().numpy().tobytes())
+            digest.update(tensors[name].contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -123,6 +129,13 @@ def level(wave_S: np.ndarray, rms: float = 0.1, fade: tuple[float, float] = (0.0
     return wave_S * min(1.0, 0.99 / max(np.abs(wave_S).max(initial=0.0), 1e-9))
 
 
+def with_article(name: str) -> str:
+    """How a sentence calls a thing: "a dog", "an accordion", "maracas"."""
+    if name.endswith("ing") or name in _WITHOUT:
+        return name
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def bank(recordings: Iterable[tuple[np.ndarray, int, int]]) -> SoundBank:
     """A bank of (wave_S in -1…1, label, split)."""
     rows = list(recordings)
@@ -139,7 +152,7 @@ def bank(recordings: Iterable[tuple[np.ndarray, int, int]]) -> SoundBank:
 
 def pictures(rows: Sequence[tuple[np.ndarray, int, int]], channels: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """(image_HWC uint8, label, split) rows as image_MCHW, label_M, split_M."""
-    stack = [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1) for image, _, _ in rows]
+    stack = [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image, _, _ in rows]
     image_MCHW = torch.stack(stack) if stack else torch.zeros(0, channels, side, side, dtype=torch.uint8)
     label_M = torch.tensor([label for _, label, _ in rows], dtype=torch.int64)
     return image_MCHW.contiguous(), label_M, torch.tensor([split for _, _, split in rows], dtype=torch.int64)
@@ -165,11 +178,29 @@ def _flatten(pack: Pack) -> tuple[dict[str, Tensor], str]:
     return tensors, json.dumps(rest, ensure_ascii=False, sort_keys=True)
 
 
+def _pressed(wave_S: Tensor) -> Tensor:
+    """The bytes of int16 samples as FLAC, which is lossless and about half as long."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, wave_S.cpu().numpy(), RATE, format="FLAC", subtype="PCM_16")
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+
+def _unpressed(flac_S: Tensor) -> Tensor:
+    """Inverse of `_pressed`."""
+    import soundfile
+
+    return torch.from_numpy(soundfile.read(io.BytesIO(flac_S.numpy().tobytes()), dtype="int16")[0])
+
+
 def save(pack: Pack, path: Path | str) -> Path:
-    """Write one ``.safetensors`` file; the old one stays until the new one is whole."""
+    """Write one ``.safetensors`` file, its sounds as FLAC; the old one stays until the new one is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors, text = _flatten(pack)
+    for name in [name for name, value in tensors.items() if name.endswith(".data_S") and len(value)]:
+        tensors[f"{name}{_FLAC}"] = _pressed(tensors.pop(name))
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, half, {"pack": text})
@@ -193,20 +224,23 @@ def read(path: Path | str) -> Pack:
     try:
         with safe_open(path, "pt") as file:
             text = json.loads((file.metadata() or {})["pack"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors: dict[str, Any] = {
+            n.removesuffix(_FLAC): _unpressed(t) if n.endswith(_FLAC) else t for n, t in stored.items()
+        }
         text["words"] = tuple(tuple(Word(*word) for word in row) for row in text["words"])
         for field in fields(Pack):
             parts = {n.split(".")[1]: t for n, t in tensors.items() if n.startswith(f"{field.name}.")}
             if parts:
-                tensors[field.name] = SoundBank(**parts)  # type: ignore[assignment]
+                tensors[field.name] = SoundBank(**parts)
         whole = {n: t for n, t in tensors.items() if "." not in n}
         rest: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in text.items()}
         return Pack(**whole, **rest)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
 
 
-def build(name: str, folder: Path | str | None = None, **options: object) -> Pack:
+def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
     """Make a pack from its assets.
 
     Args:
@@ -241,9 +275,21 @@ def _version() -> str:
     """Changes whenever the code that builds packs does."""
     here = Path(__file__).parent
     sources = sorted(
-        p for p in here.glob("*.py") if p.stem in {"packs", "orchestra", "recorded", "sounds", "speech", "drawings"}
+        p
+        for p in here.glob("*.py")
+        if p.stem in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "drawings"}
     )
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
+
+
+def _data(name: str) -> str:
+    """Which data a pack of recordings is made of, so that other data do not meet an old pack."""
+    if name == "orchestra":
+        return ""
+    from avlib import datasets
+
+    roots = [str(datasets.root(part)) for part in ("esc50", "caltech101")]
+    return "-" + hashlib.sha256("\n".join(roots).encode()).hexdigest()[:6]
 
 
 @lru_cache(maxsize=4)
@@ -251,6 +297,10 @@ def load(name: str) -> Pack:
     """A pack by its name, built once and then read from the cache, or from a ``.safetensors`` file.
 
     ``folder:PATH`` is built anew each time: its files may have changed.
+
+    Raises:
+        ValueError: an unknown name; the right ones are listed.
+        PackError, FileNotFoundError: missing or broken assets or file, named.
     """
     if name.endswith(".safetensors"):
         return read(name)
@@ -258,7 +308,7 @@ def load(name: str) -> Pack:
         return build(name)
     if name not in NAMES:
         raise unknown("pack", name, NAMES)
-    path = cache() / f"{name}-{_version()}.safetensors"
+    path = cache() / f"{name}-{_version()}{_data(name)}.safetensors"
     if not path.is_file():
         save(build(name), path)
     return read(path)

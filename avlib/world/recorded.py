@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,15 +55,23 @@ ESC: dict[str, tuple[str, str]] = {
 
 # thing: (its folder in Caltech-101, its category in ESC-50, how the soundfont plays it where no recording is at hand)
 PHOTOS: dict[str, tuple[str, str, Voice | None]] = {
-    "dog": ("dalmatian", "dog", None), "rooster": ("rooster", "rooster", None),
-    "helicopter": ("helicopter", "helicopter", None), "airplane": ("airplanes", "airplane", None),
-    "car": ("car_side", "car_horn", None), "motorbike": ("Motorbikes", "engine", None),
-    "metronome": ("metronome", "clock_tick", None), "bird": ("pigeon", "chirping_birds", Voice(123, 52, 76)),
-    "telephone": ("cellphone", "", Voice(124, 54, 72)), "revolver": ("revolver", "", Voice(127, 80, 92)),
-    "piano": ("grand_piano", "", Voice(0, 40, 84, decay=0.6)), "accordion": ("accordion", "", Voice(21, 55, 79)),
-    "saxophone": ("saxophone", "", Voice(66, 48, 72)), "guitar": ("electric_guitar", "", Voice(30, 42, 68)),
-    "mandolin": ("mandolin", "", Voice(25, 67, 91, decay=0.25)), "euphonium": ("euphonium", "", Voice(58, 38, 62)),
-}  # fmt: skip
+    "dog": ("dalmatian", "dog", None),
+    "rooster": ("rooster", "rooster", None),
+    "helicopter": ("helicopter", "helicopter", None),
+    "airplane": ("airplanes", "airplane", None),
+    "car": ("car_side", "car_horn", None),
+    "motorbike": ("Motorbikes", "engine", None),
+    "metronome": ("metronome", "clock_tick", None),
+    "bird": ("pigeon", "chirping_birds", orchestra.THINGS["bird"][1]),
+    "telephone": ("cellphone", "", orchestra.THINGS["telephone"][1]),
+    "revolver": ("revolver", "", Voice((127,), 52, 76)),
+    "piano": ("grand_piano", "", orchestra.THINGS["piano"][1]),
+    "accordion": ("accordion", "", orchestra.THINGS["accordion"][1]),
+    "saxophone": ("saxophone", "", orchestra.THINGS["saxophone"][1]),
+    "guitar": ("electric_guitar", "", orchestra.THINGS["guitar"][1]),
+    "mandolin": ("mandolin", "", Voice((25,), 67, 91, decay=0.25)),
+    "euphonium": ("euphonium", "", Voice((58,), 36, 62)),
+}
 TONES = {"dark": "hum", "grey": "traffic", "warm": "murmur", "cool": "wind"}
 """BACKGROUND_Google has no kinds of place: its pictures are told apart by tone, each with a texture as its ambience."""
 
@@ -120,14 +129,19 @@ def _fold_splits(train_folds: Sequence[int]) -> dict[int, int]:
     return dict.fromkeys(train_folds, 0) | left
 
 
-def _clip_rows(
-    clips: Iterable[esc50.Clip], label: int, splits: dict[int, int]
-) -> Iterator[tuple[np.ndarray, int, int]]:
+@lru_cache(maxsize=512)
+def _heard(clip: esc50.Clip) -> tuple[np.ndarray, ...]:
+    """The audible parts of a recording, levelled; kept, since each choice of folds asks for them again."""
+    return tuple(level(part).astype(np.float32) for part in active_parts(esc50.wave(clip).numpy()))
+
+
+def _clip_rows(clips: Iterable[esc50.Clip], label: int, splits: dict[int, int]) -> Iterator[Row]:
+    """(part, label, split) of the audible parts of recordings."""
     for clip in clips:
-        for part in active_parts(esc50.wave(clip).numpy()):
-            yield level(part), label, splits[clip.fold]
+        for part in _heard(clip):
+            yield part, label, splits[clip.fold]
             if splits[clip.fold] == 2 and 1 not in splits.values():
-                yield level(part), label, 1
+                yield part, label, 1
 
 
 def _assemble(

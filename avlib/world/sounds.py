@@ -1,150 +1,119 @@
-"""Sounds of things and places: notes of the General MIDI soundfont inside ``pretty_midi``, textures made here."""
+"""Sounds of things and places: recorded notes of the soundfont inside ``pretty_midi``, and textures made here."""
 
 from __future__ import annotations
 
-import io
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy import signal
 
 from avlib.types import RATE
 from avlib.world.packs import level
+from avlib.world.soundfont import Zone, general_midi, play
 
-LICENCE = "Notes and effects: TimGM6mb.sf2 by Tim Brechbill, as shipped with pretty_midi; GPL-2.0"
+LICENCE = "Notes and effects: the soundfont TimGM6mb.sf2 by Tim Brechbill, GNU GPL, as shipped with pretty_midi"
 DRUMS = 128
+"""Bank of the drum kits."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How a thing is played: a program (or drum keys), the range of its notes, and how its sound dies away.
+    """How a thing is played.
 
     Attributes:
-        program: General MIDI program, counted from 0; None plays the drum kit.
-        low, high: lowest and highest note (MIDI numbers).
-        decay: time constant of the note's end, s; 0 sustains.
-        keys: keys of the drum kit that may be struck; ``low`` and ``high`` then bound their transposition.
+        programs: General MIDI programs, counted from 0, one of which plays a note; those of a drum kit, where ``keys``.
+        low, high: lowest and highest note (MIDI numbers); of a drum, semitones up or down.
+        keys: keys of the drum kit, one of which is struck.
+        decay: time constant of a fall of the note on top of the font's own, s; 0 for none.
+        strokes: how often it is struck in a note: maracas go to and fro, a clock ticks and tocks.
+        steady: a noise that goes on: it starts anywhere within its loop and does not swell.
     """
 
-    program: int | None
+    programs: tuple[int, ...]
     low: int
     high: int
-    decay: float = 0.0
     keys: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Zone:
-    """A recording of the soundfont and the keys it serves."""
-
-    wave: np.ndarray
-    rate: float
-    root: float
-    loop: tuple[int, int] | None
-    keys: range
-
-
-@lru_cache(maxsize=1)
-def _soundfont():  # type: ignore[no-untyped-def]
-    import pretty_midi
-    from sf2utils.sf2parse import Sf2File
-
-    # it reads on demand, so its file has to stay open
-    return Sf2File(io.BytesIO((Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes()))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """sf2utils warns of every short loop of the font."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    decay: float = 0.0
+    strokes: int = 1
+    steady: bool = False
 
 
 @cache
-def _zones(program: int | None) -> tuple[_Zone, ...]:
-    """All recordings of a program, or of the drum kit."""
-    bank, number = (DRUMS, 0) if program is None else (0, program)
-    with _quiet():
-        presets = _soundfont().presets
-        preset = next(p for p in presets if getattr(p, "bank", None) == bank and p.preset == number)
-        parts = [(bag, part) for bag in preset.bags if bag.instrument for part in bag.instrument.bags if part.sample]
-        return tuple(_zone(bag, part) for bag, part in parts)
+def _zones(bank: int, program: int) -> tuple[Zone, ...]:
+    return general_midi().zones(bank, program)
 
 
-def _zone(bag: Any, part: Any) -> _Zone:
-    sample = part.sample
-    low, high = part.key_range or bag.key_range or (0, 127)
-    wave = np.frombuffer(sample.raw_sample_data, np.int16).astype(np.float64) / 32768
-    root = part.base_note if part.base_note is not None else sample.original_pitch
-    loop = (int(sample.start_loop), int(sample.end_loop)) if sample.end_loop > sample.start_loop + 16 else None
-    return _Zone(wave, float(sample.sample_rate), float(root), loop, range(low, high + 1))
-
-
-def _played(zone: _Zone, semitones: float, seconds: float, loop: bool) -> np.ndarray:
-    """The zone's recording, transposed and, where it may be, looped."""
-    ratio = 2 ** (semitones / 12) * zone.rate / RATE
-    wave = zone.wave[: max(round(seconds * RATE * ratio) + 64, zone.loop[1] + 64 if zone.loop else 0)]
-    if ratio > 1:  # what lies above the new Nyquist frequency would fold back
-        wave = signal.sosfiltfilt(signal.butter(6, min(0.9 / ratio, 0.95), output="sos"), wave)
-    at = np.arange(round(seconds * RATE)) * ratio
-    if loop and zone.loop and zone.loop[1] <= len(wave) - 1:
-        start, end = zone.loop
-        over = at >= end
-        at[over] = start + (at[over] - start) % (end - start)
-    at = at[at < len(wave) - 1]
-    low = at.astype(int)
-    return wave[low] + (wave[low + 1] - wave[low]) * (at - low)
+def _steady(zone: Zone, generator: np.random.Generator) -> Zone:
+    """The zone as an endless noise that starts anywhere."""
+    start, end = zone.loop or (0, len(zone.wave_S))
+    turned = np.roll(zone.wave_S[start:end], -int(generator.integers(end - start)))
+    return replace(zone, wave_S=turned, loop=(0, end - start), envelope=(0.0, 0.0, 0.0, 0.0, 0.0))
 
 
 def note(voice: Voice, key: float, seconds: float, generator: np.random.Generator) -> np.ndarray:
     """One note or effect, levelled, (S,) at RATE; ``key`` may lie between two keys.
 
-    A drum is struck on one of its keys and transposed by ``key``; an instrument uses the recording made for that key.
+    All layers that the font has for the key sound together.
     """
-    zones = _zones(voice.program)
-    if voice.keys:
-        struck = int(generator.choice(voice.keys))
-        fitting = [zone for zone in zones if struck in zone.keys]
-        zone = fitting[int(generator.integers(len(fitting)))]
-        semitones = key + struck - zone.root
-    else:
-        fitting = [zone for zone in zones if round(key) in zone.keys] or list(zones)
-        zone = fitting[int(generator.integers(len(fitting)))]
-        semitones = key - zone.root
-    wave = _played(zone, semitones, seconds, loop=not voice.keys)
+    program = int(generator.choice(voice.programs))
+    struck = int(generator.choice(voice.keys)) if voice.keys else round(key)
+    zones = _zones(DRUMS if voice.keys else 0, program)
+    served = [zone for zone in zones if struck in zone.keys] or [min(zones, key=lambda z: abs(z.keys[0] - struck))]
+    if voice.steady:
+        served = [_steady(zone, generator) for zone in served]
+    touch = float(generator.uniform(0.4, 1.0))
+    sounding = struck + key if voice.keys else key
+    layers = [play(zone, sounding, seconds, touch) for zone in served]
+    wave = np.zeros(max(len(layer) for layer in layers))
+    for layer in layers:
+        wave[: len(layer)] += layer
     if voice.decay:
-        wave = wave * np.exp(-np.arange(len(wave)) / (voice.decay * RATE))
-    return level(wave)
+        wave *= np.exp(-np.arange(len(wave)) / (voice.decay * RATE))
+    return level(_again(wave, voice.strokes, seconds, generator))
+
+
+def _again(wave: np.ndarray, strokes: int, seconds: float, generator: np.random.Generator) -> np.ndarray:
+    """The sound ``strokes`` times within ``seconds``, every other stroke a little softer."""
+    whole = np.zeros(max(len(wave), round(seconds * RATE) if strokes > 1 else 0))
+    for stroke in range(strokes):
+        at = round(stroke * len(whole) / strokes)
+        part = wave[: len(whole) - at] * (1.0 if stroke % 2 == 0 else generator.uniform(0.6, 0.9))
+        whole[at : at + len(part)] += part
+    return whole
 
 
 def notes(voice: Voice, counts: tuple[int, int, int], generator: np.random.Generator) -> list[tuple[np.ndarray, int]]:
-    """(wave, split) of a thing: train, val and test play different pitches, a third of a semitone apart at least."""
+    """(wave, split) of a thing: train, val and test each have pitches of their own.
+
+    Of five neighbouring pitches (semitones, or quarter tones where the range is small) three are for train, one for
+    val and one for test.
+    """
+    step = 1.0 if voice.high - voice.low >= 10 else 0.5
+    pitches = np.arange(voice.low, voice.high + step / 2, step)
+    shares = (
+        np.isin(np.arange(len(pitches)) % 5, (0, 1, 3)),
+        np.arange(len(pitches)) % 5 == 4,
+        np.arange(len(pitches)) % 5 == 2,
+    )
     made = []
     for split, count in enumerate(counts):
-        for _ in range(count):
-            key = generator.integers(voice.low, voice.high + 1) + (0.0, 0.33, 0.67)[split]
-            seconds = generator.uniform(0.25, 0.75)
-            wave = note(voice, float(key), float(seconds), generator)
-            made.append((wave, split))
+        for key in generator.permutation(np.resize(pitches[shares[split]], count)):
+            detuned = float(key) + float(generator.uniform(-0.15, 0.15)) * step
+            made.append((note(voice, detuned, float(generator.uniform(0.25, 0.8)), generator), split))
     return made
 
 
 # ------------------------------------------------------------------------------------------------------ textures
 
 
+@cache
+def _bandpass(band: tuple[float, float]) -> np.ndarray:
+    return signal.butter(2, band, "bandpass", fs=RATE, output="sos")
+
+
 def _noise(seconds: float, band: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    white = generator.standard_normal(round(seconds * RATE))
-    return signal.sosfilt(signal.butter(2, band, "bandpass", fs=RATE, output="sos"), white)
+    return signal.sosfilt(_bandpass(band), generator.standard_normal(round(seconds * RATE)))
 
 
 def _swell(seconds: float, rate: float, depth: float, generator: np.random.Generator) -> np.ndarray:
@@ -157,11 +126,11 @@ def _grains(
     seconds: float, rate: float, band: tuple[float, float], length: float, generator: np.random.Generator
 ) -> np.ndarray:
     """``rate`` short bursts a second: drops, crackles, steps on gravel."""
-    out = np.zeros(round(seconds * RATE))
+    out, noise = np.zeros(round(seconds * RATE)), _noise(seconds, band, generator)
     size = round(length * RATE)
     shape = np.exp(-np.arange(size) / (size / 4))
     for at in generator.integers(0, len(out) - size, generator.poisson(rate * seconds)):
-        out[at : at + size] += generator.uniform(0.2, 1) * shape * _noise(length, band, generator)[:size]
+        out[at : at + size] += generator.uniform(0.2, 1) * shape * noise[at : at + size]
     return out
 
 
@@ -173,7 +142,11 @@ def _tones(seconds: float, hertz: float, generator: np.random.Generator) -> np.n
 
 
 def texture(kind: str, generator: np.random.Generator, seconds: float = 3.0) -> np.ndarray:
-    """A steady sound of a place, levelled, (S,): wind, rain, hum, stream, crackle, traffic, crickets or murmur."""
+    """A steady sound of a place, levelled, (S,).
+
+    Args:
+        kind: wind, rain, hum, stream, crackle, rumble, traffic, crickets or murmur.
+    """
     g = generator
     made = {
         "wind": lambda: _noise(seconds, (120, 700), g) * _swell(seconds, 1.2, 0.8, g),
@@ -181,6 +154,7 @@ def texture(kind: str, generator: np.random.Generator, seconds: float = 3.0) -> 
         "hum": lambda: _tones(seconds, g.uniform(48, 62), g),
         "stream": lambda: _noise(seconds, (500, 2500), g) * _swell(seconds, 9, 0.6, g),
         "crackle": lambda: _grains(seconds, 28, (700, 5000), 0.03, g),
+        "rumble": lambda: _noise(seconds, (25, 110), g) * _swell(seconds, 2, 0.3, g),
         "traffic": lambda: _noise(seconds, (60, 300), g) * _swell(seconds, 0.7, 0.6, g),
         "crickets": lambda: _noise(seconds, (4300, 4700), g) * (_tones(seconds, g.uniform(14, 19), g) > 0),
         "murmur": lambda: _noise(seconds, (200, 1200), g) * _swell(seconds, 6, 0.9, g),
