@@ -72,8 +72,8 @@ PHOTOS: dict[str, tuple[str, str, Voice | None]] = {
     "mandolin": ("mandolin", "", Voice((25,), 67, 91, decay=0.25)),
     "euphonium": ("euphonium", "", Voice((58,), 36, 62)),
 }
-TONES = {"dark": "hum", "grey": "traffic", "warm": "murmur", "cool": "wind"}
-"""BACKGROUND_Google has no kinds of place: its pictures are told apart by tone, each with a texture as its ambience."""
+TEXTURES = ("hum", "traffic", "murmur", "wind")
+"""What one hears in one's own places, in their order."""
 
 _SHARE = (0.6, 0.15, 0.25)
 _IGNORED = (".txt", ".md", ".csv", ".json", ".db", ".ini")
@@ -216,21 +216,12 @@ def _photograph(path: Path, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
 
 
-def _tone(image_HWC: np.ndarray) -> str:
-    red, green, blue = (float(c) for c in image_HWC[..., :3].reshape(-1, 3).mean(0) / 255)
-    if (red + green + blue) / 3 < 0.35:
-        return "dark"
-    if max(red, green, blue) - min(red, green, blue) < 0.03:
-        return "grey"
-    return "warm" if red > blue else "cool"
-
-
-def _backdrops(groups: dict[str, list[np.ndarray]], kinds: Sequence[str]) -> dict[str, object]:
+def _backdrops(groups: dict[str, list[np.ndarray]]) -> dict[str, object]:
     """places, backdrops and an ambience of textures, from the pictures of each place."""
     rows = [(image[..., :3], k, s) for k, place in enumerate(groups) for image, s in spread(groups[place])]
     heard = [
-        (sounds.texture(kind, np.random.default_rng([17, k, split, n])), k, split)
-        for k, kind in enumerate(kinds)
+        (sounds.texture(TEXTURES[k % len(TEXTURES)], np.random.default_rng([17, k, split, n])), k, split)
+        for k in range(len(groups))
         for split, count in enumerate((3, 1, 2))
         for n in range(count)
     ]
@@ -242,7 +233,8 @@ def _backdrops(groups: dict[str, list[np.ndarray]], kinds: Sequence[str]) -> dic
 def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -> Pack:
     """Photographs of Caltech-101 of things that can be heard: in recordings of ESC, or played by the soundfont.
 
-    Things of which neither a photograph nor a sound is at hand are left out; the pack's ``licences`` name them.
+    Things of which no photograph or no sound is at hand are left out; the pack's ``licences`` name them. The backdrops
+    are those of the default pack: Caltech's own BACKGROUND_Google shows guitars, helicopters and printed pages.
 
     Args:
         folder: where Caltech-101 and ESC-50 are; else ``$AVLIB_DATA``, else they are downloaded.
@@ -268,14 +260,6 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
         elif voice is not None:
             generator = np.random.default_rng([19, *name.encode()])
             heard += [(wave, label, s) for wave, s in sounds.notes(voice, orchestra.COUNTS, generator)]
-    rest: dict[str, object] = {}
-    if caltech101.BACKDROP in files:
-        groups: dict[str, list[np.ndarray]] = {tone: [] for tone in TONES}
-        for path in files[caltech101.BACKDROP][: 2 * MOST]:
-            image = _photograph(path, BACKDROP)
-            groups[_tone(image)].append(image)
-        groups = {tone: images for tone, images in groups.items() if images}
-        rest = _backdrops(groups, [TONES[tone] for tone in groups])
     licences = [f"Photographs: {datasets.source('caltech101').licence}", sounds.LICENCE, sounds_note()]
     licences.append(f"Recordings: {datasets.source('esc50').licence}")
     if "mandolin" in used:
@@ -284,7 +268,7 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
     if absent:
         licences.append(f"Left out, since a sound or a photograph of it is not at hand: {', '.join(absent)}")
         _log.warning("pack photos: left out, since a sound or a photograph is not at hand: %s", ", ".join(absent))
-    return _assemble("photos", list(used), rows, bank(heard), licences, photographic=True, **rest)
+    return _assemble("photos", list(used), rows, bank(heard), licences, photographic=True)
 
 
 # --------------------------------------------------------------------------------------------------- own folders
@@ -330,9 +314,7 @@ def _own_backdrops(folder: Path) -> dict[str, object]:
     groups = {place: files for place, files in groups.items() if files}
     if not groups:
         return {}
-    images = {place: [_photograph(path, BACKDROP) for path in files] for place, files in groups.items()}
-    kinds = list(TONES.values())
-    return _backdrops(images, [kinds[k % len(kinds)] for k in range(len(images))])
+    return _backdrops({place: [_photograph(path, BACKDROP) for path in files] for place, files in groups.items()})
 
 
 def folder(path: Path) -> Pack:
