@@ -76,10 +76,14 @@ _TINT = {"lawn": (0.55, 1.0, 0.42), "path": (1.0, 0.93, 0.8), "wall": (1.0, 0.62
 """Three of the photographs are grey; a tint makes them what they show."""
 
 SPEAKERS = (
-    Speaker("en-us", 150, 45), Speaker("en", 165, 55), Speaker("en-us+f3", 160, 60),
-    Speaker("en+m7", 145, 40), Speaker("en-us+f2", 155, 50),
-)  # fmt: skip
-SPEAKER_SPLIT = (0, 0, 0, 1, 2)
+    Speaker("en-us", 150, 45),
+    Speaker("en", 165, 55),
+    Speaker("en-us+f3", 160, 60),
+    Speaker("en+m3", 155, 35),
+    Speaker("en+m7", 145, 40),
+    Speaker("en-us+f2", 155, 50),
+)
+SPEAKER_SPLIT = (0, 0, 0, 0, 1, 2)
 LICENCES = (
     drawings.LICENCE,
     sounds.LICENCE,

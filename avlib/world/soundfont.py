@@ -207,9 +207,9 @@ def _lowpass(sixths: int) -> np.ndarray:
 def _quick_sizes(least: int, ratio: float) -> tuple[int, int]:
     """Lengths before and after resampling whose Fourier transforms are quick, a few cents off ``ratio`` at most."""
     after, pairs = max(32, int(np.ceil(least / ratio))), []
-    for _ in range(24):
-        after = fft.next_fast_len(after, real=True)
-        before = fft.next_fast_len(int(np.ceil(after * ratio)), real=True)
+    for _ in range(48):
+        after = fft.next_fast_len(after)
+        before = fft.next_fast_len(int(np.ceil(after * ratio)))
         pairs.append((abs(before / after / ratio - 1), before, after))
         after += 1
     return min(pairs)[1:]
