@@ -49,7 +49,7 @@ def clips(root: Path | str | None = None, only_esc10: bool | None = None) -> lis
     """All recordings, in the order of the table.
 
     Args:
-        root: the set's folder, or one that holds it; else ``$AVLIB_DATA``, else the hub.
+        root: the set's folder, or one that holds it; without one ``$AVLIB_DATA`` is searched, then the hub is asked.
         only_esc10: True keeps the ten classes of ESC-10, False insists on all fifty, None takes what there is.
 
     Raises:
@@ -57,7 +57,9 @@ def clips(root: Path | str | None = None, only_esc10: bool | None = None) -> lis
         ValueError: a table without the columns, or a row of it that cannot be read.
     """
     folder = sets.root("esc50", root)
-    found = _from_hub(root) if folder is None else _from_folder(folder)
+    if folder is None and root is not None:
+        raise sets.missing("esc50", root)
+    found = _from_hub() if folder is None else _from_folder(folder)
     if only_esc10:
         found = [clip for clip in found if clip.esc10]
     kinds = len({clip.target for clip in found})
@@ -98,7 +100,7 @@ def _row(row: dict[str, str], table: Path, number: int, audio: Path) -> Clip:
         raise ValueError(f"{table}, line {number} cannot be read: {dict(row)} ({error!r})") from error
 
 
-def _from_hub(root: Path | str | None) -> list[Clip]:
+def _from_hub() -> list[Clip]:
     """The hub's copy; its audio comes as bytes, since decoding it there would need FFmpeg on the system."""
     try:
         import datasets
@@ -106,9 +108,9 @@ def _from_hub(root: Path | str | None) -> list[Clip]:
         rows: Any = datasets.load_dataset(HUB, split="train")
         rows = rows.cast_column("audio", datasets.Audio(decode=False))
     except ImportError as error:
-        raise sets.missing("esc50", root, "and the `datasets` package, for the hub, is not installed") from error
+        raise sets.missing("esc50", None, "and the `datasets` package, for the hub, is not installed") from error
     except Exception as error:  # what the hub raises when it cannot be reached differs by version
-        raise sets.missing("esc50", root, f"and the hub's {HUB} cannot be read: {error}") from error
+        raise sets.missing("esc50", None, f"and the hub's {HUB} cannot be read: {error}") from error
     names = [name for name in COLUMNS if name != "src_file"]
     return [
         Clip(**{k: row[k] for k in names}, src_file=str(row["src_file"]), data=row["audio"]["bytes"]) for row in rows
