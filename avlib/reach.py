@@ -70,6 +70,7 @@ class Module:
 
 
 def is_bare_text(node: ast.AST) -> bool:
+    """Is this statement nothing but a string, a docstring that stands alone?"""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

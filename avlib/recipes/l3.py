@@ -27,7 +27,7 @@ from avlib.train import History, TrainConfig, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
 
-ARMS = ("trained", "cyclic pairs", "shuffled pairs", "untrained")
+ARMS = ("trained", "cyclic pairs", "dubbed clips", "shuffled pairs", "untrained")
 CHANCE = {"correspondence": 0.5}
 RATE = 8e-3
 """Largest learning rate of the one-cycle schedule."""
@@ -49,6 +49,10 @@ CLAIMS = (
     Claim(
         "All pairs of a batch teach more than one false pair a clip",
         "correspondence", "trained", "cyclic pairs", "ours: same steps, same clips", tag="pairs",
+    ),
+    Claim(
+        "Clips whose sound is another's, half of them, spoil the lesson",
+        "correspondence", "trained", "dubbed clips", "ours: the faulty positives of later papers", tag="dubbed",
     ),
     Claim(
         "Control: with shuffled pairs there is nothing to learn",
@@ -85,10 +89,11 @@ def train(
     """Train one arm; ``untrained`` takes no step."""
     torch.manual_seed(seed)
     method = build(profile, all_pairs=arm != "cyclic pairs")
-    stream = Stream(
-        worlds(profile, seed, device=_device(device))[0], profile.batch, profile.count, seed,
-        rank=distributed.rank(), ranks=distributed.world_size(),
-    )  # fmt: skip
+    world = worlds(profile, seed, device=_device(device))[0]
+    if arm == "dubbed clips":
+        world = World(world.pack, "solo", "train", seed, profile.size, device=world.device, voiceover=0.5)
+    ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
+    stream = Stream(world, profile.batch, profile.count, seed, **ranks)
     batches = Shuffled(stream) if arm == "shuffled pairs" else stream
     steps = 0 if arm == "untrained" else profile.steps
     config = TrainConfig(steps=steps, lr=RATE, seed=seed, out=out, device=device, amp=profile.amp)
