@@ -119,8 +119,8 @@ def test_the_same_lines_are_said_alike_in_every_process() -> None:
     again = speech.say_all(lines)
     assert np.array_equal(a, again[0][0]) and np.array_equal(b, again[1][0]) and words_b == again[1][1]
     assert [word.text for word in words_a] == ["and", "a", "trumpet"]
-    with pytest.raises(RuntimeError, match="no voice 'nobody'"):
-        speech.say_all([("hello", speech.Speaker("nobody", 150, 45))])
+    with pytest.raises(ValueError, match="no voice 'nobody'"):
+        speech.say("hello", speech.Speaker("nobody", 150, 45))
 
 
 def test_the_default_pack_is_small_enough_to_travel(orchestra: Pack, tmp_path: Path) -> None:
