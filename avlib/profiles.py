@@ -52,7 +52,7 @@ PROFILES: dict[str, Profile] = {
 _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     # method  profile  fields
     "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 480}},
-    "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 200}},
+    "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
 }
 # fmt: on
 

@@ -104,7 +104,7 @@ PRESETS: dict[str, Preset] = {
     "static": Preset("A video in which nothing moves: only its sound changes.", video=True),
     "moving": _MOVING.with_dials(about="A thing that moves as it sounds, and wanders a little besides."),
     "sync": _MOVING.with_dials(
-        about="Sound up to a second early or late against the picture, beside a silent thing that moves just as much.",
+        about="Sound that comes early or late against the picture, beside a silent thing that moves just as much.",
         things=(2, 2), side=(0.3, 0.44), motion=0.7, drift=0.15, shift=0.8, shift_from=0.35, noise=-20.0,
     ),
     "twins": _MOVING.with_dials(
@@ -118,7 +118,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "faces": Preset(
         "Two heads; one talks, the other moves its mouth to words that nobody hears.",
-        things=(2, 2), video=True, motion=1.0, drift=0.03, side=(0.4, 0.48), tilt=6.0, faces=True,
+        things=(2, 2), video=True, motion=1.0, drift=0.03, side=(0.4, 0.48), tilt=6.0, tempo=(0.36, 0.42), faces=True,
     ),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +63,7 @@ def _sprites(picture_MCHW: Tensor, pixels: int, margin: float, rim: bool) -> Ten
     return image + (1 - image[:, 3:]) * black
 
 
+@lru_cache(maxsize=8)
 def _reach(picture_MCHW: Tensor) -> Tensor:
     """How far each picture extends from its centre in each of 72 directions, in half sides, (M, 72)."""
     size = picture_MCHW.shape[-1]
@@ -73,12 +75,13 @@ def _reach(picture_MCHW: Tensor) -> Tensor:
     return torch.stack(rows) if rows else torch.zeros(0, DIRECTIONS)
 
 
+@lru_cache(maxsize=8)
 def _loudness(bank: SoundBank) -> Tensor:
-    """Envelope of each recording, 0…1, 100 values a second, cut after a second, (M, 100)."""
+    """Envelope of each recording, 0…1, 100 values a second, zeros at the end of the shorter ones, (M, Q)."""
     hop = RATE // ENVELOPE_RATE
-    out = torch.zeros(len(bank.start_M), ENVELOPE_RATE)
+    out = torch.zeros(len(bank), math.ceil(int(bank.length_M.max()) / hop) if len(bank) else 1)
     for m, (start, length) in enumerate(zip(bank.start_M.tolist(), bank.length_M.tolist(), strict=True)):
-        wave_S = bank.data_S[start : start + min(length, RATE)].float() / 32768
+        wave_S = bank.data_S[start : start + length].float() / 32768
         rms = F.pad(wave_S, (0, -len(wave_S) % hop)).view(-1, hop).square().mean(1).sqrt()
         out[m, : len(rms)] = rms / rms.max().clamp(min=1e-6)
     return F.avg_pool1d(out[:, None], 5, 1, 2)[:, 0]
@@ -124,7 +127,7 @@ def stems(scene: Scene, bank: SoundBank, samples: int) -> Tensor:
     note = scene.note_BNE[heard_BNE]
     begin = begin_BNE[heard_BNE].long()
     skip = (-begin).clamp(min=0)
-    count = torch.minimum(bank.length_M[note].clamp(max=RATE), samples - begin) - skip
+    count = torch.minimum(bank.length_M[note], samples - begin) - skip
     source, target = bank.start_M[note] + skip, (row * slots + slot) * samples + begin + skip
     for at, start, length in zip(target.tolist(), source.tolist(), count.tolist(), strict=True):
         if length > 0:

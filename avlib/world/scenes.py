@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avlib.types import RATE, _Moves
-from avlib.world.packs import Pack
+from avlib.world.packs import Pack, with_article
 from avlib.world.presets import Preset
 
 MOTIONS = ("pulse", "hop", "shake", "swing")
@@ -283,9 +283,11 @@ def caption(scene: Scene, classes: tuple[str, ...], places: tuple[str, ...], row
     quiet: list[str] = []
     for n in range(scene.picture_BN.shape[1]):
         if scene.visible_BN[row, n]:
-            (heard if scene.sounding_BN[row, n] else quiet).append(classes[int(scene.category_BN[row, n])])
-    parts = [f"a {name} is heard" for name in heard] + [f"a {name} is silent" for name in quiet]
+            (heard if scene.sounding_BN[row, n] else quiet).append(
+                with_article(classes[int(scene.category_BN[row, n])])
+            )
+    parts = [f"{name} is heard" for name in heard] + [f"{name} is silent" for name in quiet]
     if scene.sounding_BN[row, -1] and not scene.faulty_B[row]:
         parts.append("something unseen is heard")
-    where = "a plain wall" if scene.plain_B[row] else places[int(scene.place_B[row])]
+    where = "a plain wall" if scene.plain_B[row] else f"the {places[int(scene.place_B[row])]}"
     return f"Before {where}, " + " and ".join(parts) + (", but the sound is dubbed." if scene.faulty_B[row] else ".")
