@@ -293,7 +293,7 @@ class _Run:
         """A progress bar, or nothing that takes the same calls."""
         if not (self.config.progress and self.main):
             return _NoBar()
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         return tqdm(total=self.config.steps, initial=self.step, desc=type(self.method).__name__, unit="step")
 
