@@ -8,25 +8,23 @@ generators, and a run that was cut off ends with exactly the weights of one that
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import math
 import os
-import random
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avlib import checkpoints
+from avlib.checkpoints import CHECKPOINT
 from avlib.errors import CheckpointError, NonFiniteLoss, unknown
 from avlib.types import Batch
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 Hook = Callable[[nn.Module, Batch, int], None]
 SCHEDULES = ("onecycle", "constant")
-CHECKPOINT = "checkpoint.pt"
 RESERVED = ("step", "seconds", "lr")
 
 _log = logging.getLogger(__name__)
@@ -313,12 +310,12 @@ class _Run:
             "config": _identity(self.config),
             "method": self.method.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "random": _random_state(self.device),
+            "random": checkpoints.random_state(self.device),
             "hooks": [_hook_state(hook) for hook in self.hooks],
             "history": asdict(self.history),
             "window": self.window.state_dict(),
         }
-        save_checkpoint(state, self.config.out / CHECKPOINT, self.step)
+        checkpoints.save(state, self.config.out / CHECKPOINT, self.step)
 
     def resume(self) -> None:
         """Continue from the checkpoint in ``out``, where there is one."""
@@ -327,7 +324,7 @@ class _Run:
             if self.config.out and self.main:
                 self._cut_log()
             return
-        state = load_checkpoint(path, self.device)
+        state = checkpoints.load(path, self.device)
         self._compare(state, path)
         try:
             self.method.load_state_dict(state["method"])
@@ -339,7 +336,7 @@ class _Run:
         for hook, saved in zip(self.hooks, state["hooks"], strict=True):
             if saved is not None:
                 hook.load_state_dict(saved)  # type: ignore[attr-defined]
-        _set_random_state(state["random"], self.device)
+        checkpoints.set_random_state(state["random"], self.device)
         self.step, self.history = state["step"], History(**state["history"])
         self.window.load_state_dict(state["window"])
         self.before = self.history.seconds
@@ -369,7 +366,7 @@ class _Run:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
                 if json.loads(line)["step"] <= self.step:
                     kept.append(line + "\n")
-        _replace(path, "".join(kept).encode())
+        checkpoints.replace_file(path, "".join(kept).encode())
 
 
 class _Window:
@@ -468,116 +465,5 @@ def _hook_state(hook: Any) -> Any:
     if not hasattr(hook, "state_dict"):
         return None
     state = hook.state_dict()
-    _plain(state, f"the state of hook {type(hook).__name__}")
+    checkpoints.check_plain(state, f"the state of hook {type(hook).__name__}")
     return state
-
-
-def _plain(value: Any, where: str) -> None:
-    """Refuse what could not be read back without running code from the file."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _plain(item, f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            _plain(item, f"{where}[{i}]")
-    elif not (value is None or isinstance(value, Tensor | int | float | str | bool)):
-        raise TypeError(
-            f"{where} is a {type(value).__name__}: only tensors, numbers, text, lists and dicts can be kept"
-        )
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    _, keys, position, has_gauss, gauss = np.random.get_state()
-    version, words, spare = random.getstate()
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
-        "python": [version, list(words), spare],
-    }
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["torch"].cpu())
-    keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
-    version, words, spare = state["python"]
-    random.setstate((version, tuple(words), spare))
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: to a neighbour, to the disk, then over the old one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def save_checkpoint(state: dict[str, Any], path: Path, step: int) -> None:
-    """Write ``state`` (tensors and plain values) to ``path``; what stood there stays until the new one is whole.
-
-    Raises:
-        OSError: it could not be written (no space, no right); names the file and the step.
-    """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, buffer.getvalue())
-    except OSError as error:
-        kept = "the checkpoint before is untouched" if path.exists() else "there is none before it"
-        message = f"the checkpoint of step {step} could not be written ({error.strerror}; {kept})"
-        raise OSError(error.errno, message, str(path)) from error
-
-
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint as data: no code in it is run.
-
-    Raises:
-        FileNotFoundError: there is none.
-        CheckpointError: it is cut short, damaged or no checkpoint of `fit`.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"the checksum of {damaged} is wrong")
-        state = torch.load(path, map_location=device, weights_only=True)
-        missing = [key for key in ("step", "config", "method", "optimiser", "random", "hooks") if key not in state]
-        if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive raises almost anything
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint of avlib ({error}): delete it to begin again"
-        ) from error
-    return state
-
-
-def load_weights(method: nn.Module, path: Path | str) -> nn.Module:
-    """Fill ``method`` with the weights of a checkpoint (a file, or the folder that `fit` wrote it to).
-
-    Raises:
-        FileNotFoundError, CheckpointError: see `load_checkpoint`; also where the weights are another method's.
-    """
-    path = Path(path)
-    path = path / CHECKPOINT if path.is_dir() else path
-    state = load_checkpoint(path)
-    try:
-        method.load_state_dict(state["method"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not hold the weights of this {type(method).__name__}: {error}") from error
-    return method

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avlib import cli, train
+from avlib import checkpoints, cli
 
 RECIPE = """
 import torch
@@ -222,6 +222,6 @@ def test_two_processes_train_to_the_weights_of_one_and_one_speaks(place: Path, r
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("6 steps in") == 1
     assert len((place / "two" / "log.jsonl").read_text().splitlines()) == 6
-    one, two = (train.load_checkpoint(place / name / "checkpoint.pt")["method"] for name in ("one", "two"))
+    one, two = (checkpoints.load(place / name / "checkpoint.pt")["method"] for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-7, msg=name)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avlib import train
+from avlib import checkpoints
 from avlib.errors import CheckpointError, NonFiniteLoss
 from avlib.train import History, TrainConfig, fit, parameter_groups, rate
 from avlib.types import Batch
@@ -279,11 +279,11 @@ def test_a_finished_run_is_only_read(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_weights_can_be_loaded_alone(tmp_path: Path) -> None:
     method = Toy()
     fit(method, batches, config(out=tmp_path))
-    assert same(train.load_weights(Toy(), tmp_path), method)
+    assert same(checkpoints.load_weights(Toy(), tmp_path), method)
     with pytest.raises(CheckpointError, match="does not hold the weights of this Linear"):
-        train.load_weights(nn.Linear(2, 2), tmp_path)
+        checkpoints.load_weights(nn.Linear(2, 2), tmp_path)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        train.load_weights(Toy(), tmp_path / "absent")
+        checkpoints.load_weights(Toy(), tmp_path / "absent")
 
 
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         fit(Toy(), batches, config(out=tmp_path, checkpoint_every=4))
     assert caught.value.errno == errno.ENOSPC
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
-    assert train.load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 4
+    assert checkpoints.load(tmp_path / "checkpoint.pt")["step"] == 4
     monkeypatch.undo()
     whole, again = Toy(), Toy()
     fit(whole, batches, config())

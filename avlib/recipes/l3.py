@@ -23,7 +23,7 @@ from avlib.evaluate import clusters, probe, units
 from avlib.methods.l3 import LookListenLearn
 from avlib.profiles import Profile
 from avlib.results import Claim
-from avlib.train import History, TrainConfig, fit
+from avlib.train import History, TrainConfig, device_of, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
 
@@ -77,37 +77,47 @@ def build(profile: Profile, all_pairs: bool = True) -> LookListenLearn:
     return LookListenLearn(dim=128, width=16, full=profile.full, all_pairs=all_pairs)
 
 
-def worlds(profile: Profile, seed: int = 0, pack: str = "orchestra", device: str = "cpu") -> tuple[World, World]:
+def worlds(
+    profile: Profile, seed: int = 0, pack: str = "orchestra", device: torch.device | str = "cpu"
+) -> tuple[World, World]:
     """Where to train and where to test: one thing a clip, other recordings."""
     made = [World(pack, "solo", split, seed, profile.size, device=device) for split in ("train", "test")]
     return made[0], made[1]
+
+
+def learn(
+    world: World,
+    profile: Profile,
+    seed: int,
+    steps: int,
+    all_pairs: bool = True,
+    shuffled: bool = False,
+    out: Path | None = None,
+) -> tuple[LookListenLearn, History]:
+    """A net of this seed after ``steps`` steps (0 leaves it as it was born) on clips of ``world``."""
+    torch.manual_seed(seed)
+    method = build(profile, all_pairs)
+    ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
+    stream = Stream(world, profile.batch, profile.count, seed, **ranks)
+    config = TrainConfig(steps=steps, lr=RATE, seed=seed, out=out, device=str(world.device), amp=profile.amp)
+    return method, fit(method, Shuffled(stream) if shuffled else stream, config)
 
 
 def train(
     profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
 ) -> tuple[nn.Module, History]:
     """Train one arm; ``untrained`` takes no step."""
-    torch.manual_seed(seed)
-    method = build(profile, all_pairs=arm != "cyclic pairs")
-    world = worlds(profile, seed, device=_device(device))[0]
+    world = worlds(profile, seed, device=device_of(device))[0]
     if arm == "dubbed clips":
         world = World(world.pack, "solo", "train", seed, profile.size, device=world.device, voiceover=0.5)
-    ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
-    stream = Stream(world, profile.batch, profile.count, seed, **ranks)
-    batches = Shuffled(stream) if arm == "shuffled pairs" else stream
     steps = 0 if arm == "untrained" else profile.steps
-    config = TrainConfig(steps=steps, lr=RATE, seed=seed, out=out, device=device, amp=profile.amp)
-    return method, fit(method, batches, config)
+    return learn(world, profile, seed, steps, arm != "cyclic pairs", arm == "shuffled pairs", out)
 
 
 def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
     """Train one arm and measure it on other recordings."""
     method, _ = train(profile, seed, arm, device=device)
-    return measure(method, profile, seed, _device(device))
-
-
-def _device(device: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return measure(method, profile, seed, device_of(device))
 
 
 def batches(world: World, count: int, size: int = 64) -> Iterator[Batch]:
@@ -149,7 +159,7 @@ def correspondence(method: LookListenLearn, found: Features) -> float:
     return float((true_B.float().mean() + false_B.float().mean()) / 2)
 
 
-def measure(method: nn.Module, profile: Profile, seed: int = 0, device: str = "cpu") -> dict[str, float]:
+def measure(method: nn.Module, profile: Profile, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
     """Every number of the chapter: pretext accuracy, linear probes, unit purity, clusters."""
     assert isinstance(method, LookListenLearn)
     train_world, test_world = worlds(profile, seed, device=device)

@@ -23,9 +23,9 @@ from avlib.methods.l3 import LookListenLearn
 from avlib.profiles import Profile
 from avlib.recipes import l3
 from avlib.results import Claim
-from avlib.train import History, TrainConfig, fit
+from avlib.train import History, device_of
 from avlib.types import RATE
-from avlib.world import Stream, World, packs
+from avlib.world import World, packs
 
 ARMS = ("trained", "untrained", "SVM on MFCC", "random forest")
 CHANCE = {"photos correspondence": 0.5}
@@ -59,7 +59,6 @@ def recordings(rate: int = RATE) -> tuple[Tensor, np.ndarray, np.ndarray]:
     return wave_BS, np.array([clip.target for clip in rows]), np.array([clip.fold for clip in rows])
 
 
-@lru_cache(maxsize=8)
 def pack_without(fold: int) -> packs.Pack:
     """ESC-10 with drawings, whose training split holds every fold but one."""
     return packs.build("esc", train_folds=tuple(f for f in esc50.FOLDS if f != fold), only_esc10=True)
@@ -77,42 +76,35 @@ def sound_features(method: LookListenLearn, wave_BS: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def pretrain(pack: packs.Pack, profile: Profile, seed: int, steps: int, out: Path | None = None, device: str = "auto"):  # type: ignore[no-untyped-def]
-    """A net trained on the training split of a pack (``steps`` may be 0), and the history."""
-    torch.manual_seed(seed)
-    method = l3.build(profile)
-    stream = Stream(World(pack, "solo", "train", seed, profile.size), profile.batch, profile.count, seed)
-    return method, fit(method, stream, TrainConfig(steps=steps, lr=l3.RATE, seed=seed, out=out, device=device))
+def learn(
+    pack: packs.Pack, profile: Profile, seed: int, arm: str, out: Path | None = None, device: str = "auto"
+) -> tuple[LookListenLearn, History]:
+    """A net trained on the training split of a pack; ``untrained`` takes no step."""
+    world = World(pack, "solo", "train", seed, profile.size, device=device_of(device))
+    return l3.learn(world, profile, seed, profile.steps if arm == "trained" else 0, out=out)
 
 
 def train(
     profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
 ) -> tuple[nn.Module, History]:
-    """Train on the photographs pack; ``untrained`` takes no step."""
-    trained: tuple[nn.Module, History] = pretrain(
-        packs.load("photos"), profile, seed, profile.steps if arm == "trained" else 0, out, device
-    )
-    return trained
+    """Train on the photographs pack."""
+    return learn(packs.load("photos"), profile, seed, arm, out, device)
 
 
 def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
     """Score one arm on ESC-10's folds; the nets also on held-out photographs and recordings."""
     if arm in ("SVM on MFCC", "random forest"):
         return {"ESC-10 SVM": _classic(arm, seed)}
-    steps = profile.steps if arm == "trained" else 0
     wave_BS, label_B, fold_B = recordings()
     accuracy = []
-    for fold in np.unique(fold_B):
-        folds = tuple(int(f) for f in np.unique(fold_B) if f != fold)
-        method, _ = pretrain(
-            packs.build("esc", train_folds=folds, only_esc10=True), profile, seed, steps, device=device
-        )
+    for fold in esc50.FOLDS:
+        method, _ = learn(pack_without(fold), profile, seed, arm, device=device)
         feature_BMD = sound_features(method, wave_BS)
         seen = fold_B != fold
         scored = probe.svm_split(feature_BMD[seen], label_B[seen], feature_BMD[~seen], label_B[~seen], C=0.01)
         accuracy.append(scored.accuracy)
     photos = packs.load("photos")
-    method, _ = pretrain(photos, profile, seed, steps, device=device)
+    method, _ = learn(photos, profile, seed, arm, device=device)
     held_out = l3.features(method.cpu(), World(photos, "solo", "test", seed, profile.size), profile.eval_count)
     return {"ESC-10 SVM": float(np.mean(accuracy)), "photos correspondence": l3.correspondence(method, held_out)}
 

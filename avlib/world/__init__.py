@@ -58,7 +58,8 @@ class World:
             raise ValueError(f"size={size} px (at least 16), seconds={seconds} and fps={fps} (above 0) make no clip")
         self.pack = packs.load(pack) if isinstance(pack, str) else pack
         base = named(preset) if isinstance(preset, str) else preset
-        self.preset = base.with_dials(**dials)
+        # photographs are rectangles: they hang straight unless asked not to
+        self.preset = base.with_dials(**({"tilt": 0.0} if self.pack.photographic else {}) | dials)
         self.split, self.seed, self.size, self.seconds, self.fps = split, seed, size, seconds, fps
         self.device = torch.device(device)
         self.classes = (*self.pack.classes, "person") if self.preset.faces else self.pack.classes
@@ -106,7 +107,6 @@ class World:
         unseen = scene.sounding_BN[:, -1] & (not self.preset.speech)
         box_BTN4 = box.transpose(1, 2).masked_fill(~there[:, None, :, None], float("nan"))
         rows = range(len(latents.index_B))
-        names, places = self.classes, self.pack.places
         return Truth(
             category_BN=scene.category_BN[:, :things].masked_fill(~there, -1),
             sounding_BN=scene.sounding_BN[:, :things],
@@ -121,7 +121,7 @@ class World:
             faulty_B=scene.faulty_B,
             shift_B=scene.shift_B,
             backdrop_B=scene.place_B.masked_fill(scene.plain_B, -1),
-            caption=tuple(scenes.caption(latents, names, places, b) for b in rows),
+            caption=scenes.captions(latents, self.classes, self.pack.places, self.preset.speech),
             words=tuple(self._words(latents, b) for b in rows) if self.preset.speech or self.preset.faces else None,
         )
 

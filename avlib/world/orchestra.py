@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def _photograph(source: str) -> Image.Image:
     return Image.open(Path(spec.origin).parent / folder / file)
 
 
+@lru_cache(maxsize=1)
 def backdrops() -> tuple[tuple[str, ...], Tensor, Tensor, Tensor]:
     """places, backdrop_MCHW, label_M, split_M: square crops of the photographs, each split from a region of its own."""
     rows = []
@@ -146,6 +148,7 @@ def _crop(image: Image.Image, region: tuple[float, ...], generator: np.random.Ge
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.integers(2) else crop
 
 
+@lru_cache(maxsize=1)
 def ambience() -> tuple[tuple[str, ...], SoundBank]:
     """places, and what one hears there: (3, 1, 2) recordings a place in train, val and test."""
     rows = []
@@ -156,6 +159,7 @@ def ambience() -> tuple[tuple[str, ...], SoundBank]:
     return tuple(PLACES), bank(rows)
 
 
+@lru_cache(maxsize=1)
 def faces() -> tuple[Tensor, Tensor]:
     """face_MCHW, split_M: heads without a mouth in several tints."""
     head = drawings.emoji("1F636", PICTURE)
@@ -166,6 +170,7 @@ def faces() -> tuple[Tensor, Tensor]:
     return image_MCHW, split_M
 
 
+@lru_cache(maxsize=4)
 def spoken(classes: tuple[str, ...]) -> tuple[SoundBank, Tensor, tuple[str, ...], tuple[tuple[Word, ...], ...]]:
     """speech, voice_M, phrases and words: three phrases a class, said by every speaker."""
 

@@ -5,6 +5,7 @@ A compiled pack loads without the packages that its assets came from, so it trav
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -310,6 +311,8 @@ def load(name: str) -> Pack:
     if name not in NAMES:
         raise unknown("pack", name, NAMES)
     path = cache() / f"{name}-{_version()}{_data(name)}.safetensors"
-    if not path.is_file():
-        save(build(name), path)
+    if path.is_file():
+        with contextlib.suppress(PackError):  # a damaged copy is made again
+            return read(path)
+    save(build(name), path)
     return read(path)

@@ -267,7 +267,7 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
     absent = [name for name in PHOTOS if name not in used]
     if absent:
         licences.append(f"Left out, since a sound or a photograph of it is not at hand: {', '.join(absent)}")
-        _log.warning("pack photos: left out, since a sound or a photograph is not at hand: %s", ", ".join(absent))
+        _log.info("pack photos: left out, since a sound or a photograph is not at hand: %s", ", ".join(absent))
     return _assemble("photos", list(used), rows, bank(heard), licences, photographic=True)
 
 

@@ -25,13 +25,18 @@ _LEVEL = 0.08
 
 @dataclass(frozen=True)
 class Stage:
-    """A pack made ready for one picture size: sprites with shadow and rim, small backdrops, loudness curves."""
+    """A pack made ready for one picture size: sprites with shadow and rim, small backdrops, loudness curves.
+
+    ``reach`` is how far a drawing extends in each direction, ``extent`` how far its rim and shadow do, in half sides.
+    """
 
     size: int
     sprite_MCHW: Tensor
     reach_MK: Tensor
+    extent_MK: Tensor
     face_MCHW: Tensor
     face_reach_MK: Tensor
+    face_extent_MK: Tensor
     backdrop_MCHW: Tensor
     margin: float
     sounds: SoundBank
@@ -59,20 +64,34 @@ def _sprites(picture_MCHW: Tensor, pixels: int, margin: float, rim: bool) -> Ten
     image = image + (1 - alpha) * pale * torch.tensor([0.97, 0.96, 0.93, 1.0]).view(1, 4, 1, 1)
     soft = 2 * (wide + 1) + 1
     shadow = F.avg_pool2d(F.avg_pool2d(pale, soft, 1, soft // 2), soft, 1, soft // 2).roll((wide + 1, wide), (2, 3))
-    black = torch.cat([torch.zeros_like(image[:, :3]), 0.45 * shadow], 1)
+    black = torch.cat([torch.zeros_like(image[:, :3]), 0.45 * shadow * (shadow > 0.01)], 1)
     return image + (1 - image[:, 3:]) * black
+
+
+def _extent(sprite_MCHW: Tensor, margin: float) -> Tensor:
+    """How far each sprite's rim and shadow extend in each of 72 directions, in half sides of the thing, (M, 72)."""
+    # bilinear sampling reaches a pixel beyond the last one
+    return _support(sprite_MCHW[:, 3] > 0) * margin + 3 * margin / sprite_MCHW.shape[-1]
 
 
 @lru_cache(maxsize=8)
 def _reach(picture_MCHW: Tensor) -> Tensor:
-    """How far each picture extends from its centre in each of 72 directions, in half sides, (M, 72)."""
-    size = picture_MCHW.shape[-1]
+    """How far each picture's solid part extends from its centre in each of 72 directions, in half sides, (M, 72)."""
+    return _support(picture_MCHW[:, 3] > 127)
+
+
+def _support(solid_MHW: Tensor) -> Tensor:
+    """The farthest solid pixel in each of 72 directions, as a fraction of half the side; 0 of nothing, (M, 72)."""
+    size = solid_MHW.shape[-1]
     at = (torch.arange(size) + 0.5) / size * 2 - 1
-    angle_K = torch.arange(DIRECTIONS) * (2 * math.pi / DIRECTIONS)
-    reach_KHW = angle_K.cos()[:, None, None] * at + angle_K.sin()[:, None, None] * at[:, None]
-    solid_MHW = picture_MCHW[:, 3] > 127
-    rows = [reach_KHW[:, solid].amax(1) if solid.any() else torch.zeros(DIRECTIONS) for solid in solid_MHW]
-    return torch.stack(rows) if rows else torch.zeros(0, DIRECTIONS)
+    angle_K1 = torch.arange(DIRECTIONS)[:, None] * (2 * math.pi / DIRECTIONS)
+    # of each line of pixels only the two ends matter
+    right_MH = torch.where(solid_MHW, at, -torch.inf).amax(2)
+    left_MH = torch.where(solid_MHW, at, torch.inf).amin(2)
+    filled_M1H = solid_MHW.any(2)[:, None]
+    along_MKH = torch.maximum(angle_K1.cos() * right_MH[:, None], angle_K1.cos() * left_MH[:, None])
+    reach_MKH = torch.where(filled_M1H, along_MKH + angle_K1.sin() * at, -torch.inf)
+    return reach_MKH.amax(2).nan_to_num(neginf=0.0)
 
 
 @lru_cache(maxsize=8)
@@ -96,12 +115,16 @@ def prepare(pack: Pack, size: int, largest_side: float, seed: int, device: torch
     wide = round(size * 1.5)
     backdrop = F.interpolate(backdrop, (wide, wide), mode="bilinear", antialias=True, align_corners=False)
     noise_S = torch.randn(1 << 18, generator=torch.Generator().manual_seed(seed))
+    sprite_MCHW = _sprites(pack.picture_MCHW, pixels, margin, rim)
+    face_MCHW = _sprites(pack.faces_MCHW, pixels, margin, True)
     return Stage(
         size=size,
-        sprite_MCHW=_sprites(pack.picture_MCHW, pixels, margin, rim).to(device),
+        sprite_MCHW=sprite_MCHW.to(device),
         reach_MK=_reach(pack.picture_MCHW).to(device),
-        face_MCHW=_sprites(pack.faces_MCHW, pixels, margin, True).to(device),
+        extent_MK=_extent(sprite_MCHW, margin).to(device),
+        face_MCHW=face_MCHW.to(device),
         face_reach_MK=_reach(pack.faces_MCHW).to(device),
+        face_extent_MK=_extent(face_MCHW, margin).to(device),
         backdrop_MCHW=backdrop.to(device),
         margin=margin,
         sounds=pack.sounds.to(device),
@@ -211,8 +234,8 @@ def poses(scene: Scene, size: int, loud_BNT: Tensor, motion: float, drift: float
     )
 
 
-def boxes(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor, size: int) -> Tensor:
-    """Tight boxes from how far each picture reaches to the right, bottom, left and top, px, (B, N, T, 4)."""
+def _around(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor) -> tuple[Tensor, ...]:
+    """How far each thing extends to the left, top, right and bottom as it is turned now, px, each (B, N, T)."""
     table = reach_MK[picture_BN]
     step = 360 / DIRECTIONS
 
@@ -225,8 +248,13 @@ def boxes(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor, siz
         b = table.gather(2, ((low + 1) % DIRECTIONS).long())
         return (a + (b - a) * (turned - low)) * pose.side / 2
 
-    box = [pose.x - toward(180), pose.y - toward(270), pose.x + toward(0), pose.y + toward(90)]
-    return torch.stack(box, -1).clamp(0, size)
+    return toward(180), toward(270), toward(0), toward(90)
+
+
+def boxes(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor, size: int) -> Tensor:
+    """Tight boxes within the frame, px, (B, N, T, 4)."""
+    left, top, right, bottom = _around(pose, reach_MK, picture_BN, flip_BN)
+    return torch.stack([pose.x - left, pose.y - top, pose.x + right, pose.y + bottom], -1).clamp(0, size)
 
 
 def _backdrops(scene: Scene, stage: Stage) -> Tensor:
@@ -247,9 +275,13 @@ def _backdrops(scene: Scene, stage: Stage) -> Tensor:
 
 @dataclass(frozen=True)
 class Placed:
-    """Things to paste in one go, one row each: which frame, which picture, where, how large (px) and how turned."""
+    """Things in frames, one row each: which frame, which slot, which picture, where and how turned.
+
+    ``x``, ``y`` and ``side`` are those of the thing, ``middle`` and ``span`` of what it covers: all px.
+    """
 
     frame_R: Tensor
+    slot_R: Tensor
     picture_R: Tensor
     x_R: Tensor
     y_R: Tensor
@@ -257,51 +289,52 @@ class Placed:
     angle_R: Tensor
     sign_R: Tensor
     loud_R: Tensor
-    reach_R: Tensor
+    middle_R2: Tensor
+    span_R: Tensor
 
     def rows(self, index: Tensor) -> Placed:
         return Placed(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def _placed(scene: Scene, pose: Pose, loud_BNT: Tensor, table_MK: Tensor, margin: float, n: int) -> Placed:
-    """The frames that show thing n, small pictures first."""
-    times = pose.x.shape[2]
-    shown = scene.visible_BN[:, n].repeat_interleave(times).nonzero().flatten()
-
-    def each(value_B: Tensor) -> Tensor:
-        return value_B.repeat_interleave(times)
-
-    widest_B = table_MK.amax(1)[scene.picture_BN[:, n]]
-    side = pose.side[:, n].flatten()
-    every = Placed(
-        frame_R=torch.arange(len(side), device=side.device),
-        picture_R=each(scene.picture_BN[:, n]),
-        x_R=pose.x[:, n].flatten(),
-        y_R=pose.y[:, n].flatten(),
-        side_R=side,
-        angle_R=pose.angle[:, n].flatten(),
-        sign_R=each(torch.where(scene.flip_BN[:, n], -1.0, 1.0)),
-        loud_R=loud_BNT[:, n].flatten(),
-        # the rim and the shadow need a little more than the drawing
-        reach_R=each(widest_B) * side / 2 + side * (margin - 1) / 2 + 1,
-    )
-    return every.rows(shown[every.reach_R[shown].argsort()])
+def _placed(scene: Scene, pose: Pose, loud_BNT: Tensor, extent_MK: Tensor) -> Placed:
+    """Every thing in every frame that shows it, small ones first."""
+    count, things, times = pose.x.shape
+    left, top, right, bottom = _around(pose, extent_MK, scene.picture_BN, scene.flip_BN)
+    device = pose.x.device
+    every = {
+        "frame_R": torch.arange(count * times, device=device).view(count, 1, times),
+        "slot_R": torch.arange(things, device=device)[:, None],
+        "picture_R": scene.picture_BN[..., None],
+        "x_R": pose.x,
+        "y_R": pose.y,
+        "side_R": pose.side,
+        "angle_R": pose.angle,
+        "sign_R": torch.where(scene.flip_BN, -1.0, 1.0)[..., None],
+        "loud_R": loud_BNT[:, :things],
+        # a direction between two of the 72 and rounding to whole pixels need a little more
+        "span_R": torch.maximum(left + right, top + bottom) * 1.002 + 1,
+    }
+    middle = torch.stack([pose.x + (right - left) / 2, pose.y + (bottom - top) / 2], -1)
+    shown_BNT = scene.visible_BN[:, :things, None].expand(pose.x.shape)
+    rows = {name: value.expand(pose.x.shape)[shown_BNT] for name, value in every.items()}
+    placed = Placed(**rows, middle_R2=middle[shown_BNT])
+    return placed.rows(placed.span_R.argsort())
 
 
 def _window(thing: Placed, size: int, margin: float, width: int) -> tuple[Tensor, Tensor]:
-    """Where each window looks into its sprite (R, P, P, 2), and its pixels in the frame (R, P·P)."""
+    """Where each window looks into its sprite (R, P, P, 2), and its left and top pixel in the frame (R, 2)."""
     # a window never leaves the frame, so nothing has to be padded: it looks at another part of the sprite instead
-    left = (thing.x_R - width / 2).round().clamp(0, size - width)
-    top = (thing.y_R - width / 2).round().clamp(0, size - width)
+    corner_R2 = (thing.middle_R2 - width / 2).round().clamp(0, size - width)
     scale = 2 / (thing.side_R * margin)
     turn = thing.angle_R * (math.pi / 180)
     cos, sin = turn.cos() * scale, turn.sin() * scale
-    dx, dy = left + width / 2 - thing.x_R, top + width / 2 - thing.y_R
-    u = torch.stack([cos * width / 2, sin * width / 2, cos * dx + sin * dy], 1) * thing.sign_R[:, None]
-    v = torch.stack([-sin * width / 2, cos * width / 2, cos * dy - sin * dx], 1)
-    grid = F.affine_grid(torch.stack([u, v], 1), [len(left), 1, width, width], align_corners=False)
-    step = torch.arange(width, device=left.device)
-    return grid, (top * size + left).long()[:, None] + (step[:, None] * size + step).flatten()
+    step_P = torch.arange(width, device=turn.device) + 0.5
+    dx_RP = corner_R2[:, :1] - thing.x_R[:, None] + step_P
+    dy_RP = corner_R2[:, 1:] - thing.y_R[:, None] + step_P
+    # (u, v) = a turn of (dx, dy): a part that changes along a line of pixels and one that changes from line to line
+    across_RP2 = torch.stack([dx_RP * (cos * thing.sign_R)[:, None], -dx_RP * sin[:, None]], 2)
+    down_RP2 = torch.stack([dy_RP * (sin * thing.sign_R)[:, None], dy_RP * cos[:, None]], 2)
+    return across_RP2[:, None] + down_RP2[:, :, None], corner_R2.long()
 
 
 def _mouth(patch: Tensor, grid: Tensor, open_R: Tensor) -> Tensor:
@@ -313,28 +346,75 @@ def _mouth(patch: Tensor, grid: Tensor, open_R: Tensor) -> Tensor:
     return patch * (1 - inside) + colour * inside
 
 
-def _paste(canvas_R3: Tensor, solid: Tensor | None, thing: Placed, sprites: Tensor, stage: Stage, faces: bool) -> None:
-    """Paint one thing onto the frames that show it, in place, a third of them at a time, so that windows fit.
+@dataclass(frozen=True)
+class Patches:
+    """Painted windows of one width: premultiplied RGBA and where it goes."""
 
-    ``canvas_R3`` holds the pixels of all frames, one a row: a window is then a list of rows.
-    """
-    size = stage.size
-    for part in torch.arange(len(thing.frame_R), device=canvas_R3.device).chunk(3):
-        some = thing.rows(part)
+    image_RCPP: Tensor
+    frame_R: Tensor
+    slot_R: Tensor
+    corner_R2: Tensor
+
+    def pixels(self, channels: int, size: int) -> Tensor:
+        """Where the windows' pixels lie in frames (F, C, H, W) laid out flat, int64 (R, C, P, P)."""
+        device = self.frame_R.device
+        step = torch.arange(self.image_RCPP.shape[-1], device=device)
+        plane_RC = self.frame_R[:, None] * channels + torch.arange(channels, device=device)
+        row_RCP = plane_RC[..., None] * size + (self.corner_R2[:, 1, None] + step)[:, None]
+        return row_RCP[..., None] * size + (self.corner_R2[:, 0, None] + step)[:, None, None]
+
+
+def _patches(things: Placed, stage: Stage, faces: bool) -> list[Patches]:
+    """Every thing sampled into a window, in a few lots of similar size, so that windows fit."""
+    sprites = stage.face_MCHW if faces else stage.sprite_MCHW
+    lots = []
+    for part in torch.arange(len(things.frame_R), device=things.frame_R.device).chunk(5):
         if not len(part):
             continue
-        width = min(size, 2 * math.ceil(float(some.reach_R[-1])))
-        grid, pixel = _window(some, size, stage.margin, width)
-        patch = F.grid_sample(sprites[some.picture_R], grid, align_corners=False)
+        some = things.rows(part)
+        width = min(stage.size, math.ceil(float(some.span_R[-1])))
+        grid, corner_R2 = _window(some, stage.size, stage.margin, width)
+        image_RCPP = F.grid_sample(sprites[some.picture_R], grid, align_corners=False)
         if faces:
-            patch = _mouth(patch, grid, some.loud_R)
-        patch_R4 = patch.permute(0, 2, 3, 1).reshape(-1, 4)
-        at_R = ((some.frame_R * size * size)[:, None] + pixel).flatten()
-        under_R3 = canvas_R3.index_select(0, at_R)
-        alpha_R1 = patch_R4[:, 3:]
-        canvas_R3.index_copy_(0, at_R, torch.addcmul(patch_R4[:, :3] + under_R3, alpha_R1, under_R3, value=-1))
-        if solid is not None:
-            solid.put_(at_R, patch_R4[:, 3] > 0.6)
+            image_RCPP = _mouth(image_RCPP, grid, some.loud_R)
+        lots.append(Patches(image_RCPP, some.frame_R, some.slot_R, corner_R2))
+    return lots
+
+
+def _over(canvas_FCHW: Tensor, lots: list[Patches], slots: int) -> None:
+    """Lay all windows over the frames, in place, slot by slot."""
+    size = canvas_FCHW.shape[-1]
+    if canvas_FCHW.device.type != "cpu":
+        flat = canvas_FCHW.view(-1)
+        for n in range(slots):
+            for lot in lots:
+                here = lot.slot_R == n
+                some = Patches(lot.image_RCPP[here], lot.frame_R[here], lot.slot_R[here], lot.corner_R2[here])
+                at = some.pixels(3, size)
+                flat[at] = flat[at] * (1 - some.image_RCPP[:, 3:]) + some.image_RCPP[:, :3]
+        return
+    # here a slice a window takes a third of the time that an index a pixel takes
+    canvas = canvas_FCHW.numpy()
+    queue = []
+    for lot in lots:
+        ink, clear = lot.image_RCPP[:, :3].numpy(), (1 - lot.image_RCPP[:, 3:]).numpy()
+        where = zip(lot.frame_R.tolist(), lot.slot_R.tolist(), lot.corner_R2.tolist(), strict=True)
+        queue += [(frame, slot, x, y, ink[r], clear[r]) for r, (frame, slot, (x, y)) in enumerate(where)]
+    for frame, _, x, y, ink, clear in sorted(queue, key=lambda row: row[:2]):
+        under = canvas[frame, :, y : y + ink.shape[1], x : x + ink.shape[2]]
+        under *= clear
+        under += ink
+
+
+def _masks(lots: list[Patches], slots: int, frames: int, size: int) -> Tensor:
+    """The pixels of each slot that nothing later covers, bool (N, F, H, W)."""
+    solid = torch.zeros(slots, frames, size, size, dtype=torch.bool, device=lots[0].frame_R.device)
+    for lot in lots:
+        there = Patches(lot.image_RCPP, lot.slot_R * frames + lot.frame_R, lot.slot_R, lot.corner_R2)
+        solid.view(-1)[there.pixels(1, size)] = lot.image_RCPP[:, 3:] > 0.6
+    for n in range(slots - 1):
+        solid[n] &= ~solid[n + 1 :].any(0)
+    return solid
 
 
 def paint(
@@ -343,15 +423,13 @@ def paint(
     """Frames (B, T, 3, H, W) and, when asked for, the pixels of each thing that are in sight, (B, T, N, H, W)."""
     count, things, times = pose.x.shape
     size = stage.size
-    sprites, table = (stage.face_MCHW, stage.face_reach_MK) if faces else (stage.sprite_MCHW, stage.reach_MK)
-    canvas_R3 = _backdrops(scene, stage).permute(0, 2, 3, 1).repeat_interleave(times, 0).reshape(-1, 3)
-    solid = torch.zeros(things if masks else 0, count * times, size, size, dtype=torch.bool, device=canvas_R3.device)
-    for n in range(things):
-        thing = _placed(scene, pose, loud_BNT, table, stage.margin, n)
-        _paste(canvas_R3, solid[n] if masks else None, thing, sprites, stage, faces)
-        solid[:n] &= ~solid[n] if masks else True
-    frames = canvas_R3.view(count, times, size, size, 3).mul_(scene.light_B.view(-1, 1, 1, 1, 1)).clamp_(0, 1)
-    frames = frames.permute(0, 1, 4, 2, 3)
+    placed = _placed(scene, pose, loud_BNT, stage.face_extent_MK if faces else stage.extent_MK)
+    lots = _patches(placed, stage, faces)
+    canvas_FCHW = _backdrops(scene, stage).repeat_interleave(times, 0)
+    _over(canvas_FCHW, lots, things)
+    frames = canvas_FCHW.view(count, times, 3, size, size)
+    frames = frames.mul_(scene.light_B.view(-1, 1, 1, 1, 1)).clamp_(0, 1)
     if not masks:
         return frames, None
+    solid = _masks(lots, things, count * times, size)
     return frames, solid.view(things, count, times, size, size).permute(1, 2, 0, 3, 4)

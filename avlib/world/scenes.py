@@ -6,8 +6,10 @@ scene i is the same in any batch, in any order and on any machine, and turning o
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,6 +32,12 @@ def _mix(h: Tensor) -> Tensor:
     return h ^ (h >> 16)
 
 
+@lru_cache(maxsize=256)
+def _slots(name: str, count: int) -> Tensor:
+    """Words that stand for a latent and its ``count`` places, int64 (count,)."""
+    return _mix((torch.arange(count) * 0x9E3779B1 + zlib.crc32(name.encode())) & _MASK)
+
+
 class Draws:
     """Uniform numbers in [0, 1) that depend on nothing but (seed, split, index, name).
 
@@ -43,11 +51,7 @@ class Draws:
         self.key_B = _mix(_mix((index_B & _MASK) ^ stream) ^ (index_B >> 32 & _MASK) ^ 0x9E3779B9)
 
     def __call__(self, name: str, *shape: int) -> Tensor:
-        count = 1
-        for n in shape:
-            count *= n
-        slot = (torch.arange(count) * 0x9E3779B1 + zlib.crc32(name.encode())) & _MASK
-        h = _mix(_mix(self.key_B[:, None] ^ _mix(slot)[None, :]) + 0x7F4A7C15 & _MASK)
+        h = _mix(_mix(self.key_B[:, None] ^ _slots(name, math.prod(shape))) + 0x7F4A7C15 & _MASK)
         return ((h >> 8).float() * 2.0**-24).view(-1, *shape)
 
     def between(self, name: str, bounds: tuple[float, float], *shape: int) -> Tensor:
@@ -277,17 +281,20 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
     )  # fmt: skip
 
 
-def caption(scene: Scene, classes: tuple[str, ...], places: tuple[str, ...], row: int) -> str:
-    """One sentence about a scene, from a grammar of four patterns."""
-    heard: list[str] = []
-    quiet: list[str] = []
-    for n in range(scene.picture_BN.shape[1]):
-        if scene.visible_BN[row, n]:
-            (heard if scene.sounding_BN[row, n] else quiet).append(
-                with_article(classes[int(scene.category_BN[row, n])])
-            )
-    parts = [f"{name} is heard" for name in heard] + [f"{name} is silent" for name in quiet]
-    if scene.sounding_BN[row, -1] and not scene.faulty_B[row]:
-        parts.append("something unseen is heard")
-    where = "a plain wall" if scene.plain_B[row] else f"the {places[int(scene.place_B[row])]}"
-    return f"Before {where}, " + " and ".join(parts) + (", but the sound is dubbed." if scene.faulty_B[row] else ".")
+def captions(scene: Scene, classes: tuple[str, ...], places: tuple[str, ...], spoken: bool = False) -> tuple[str, ...]:
+    """One sentence about each scene, from a grammar of four patterns; ``spoken`` where the unseen source is a voice."""
+    things = scene.picture_BN.shape[1]
+    rows = zip(
+        scene.visible_BN[:, :things].tolist(), scene.sounding_BN.tolist(), scene.category_BN[:, :things].tolist(),
+        scene.faulty_B.tolist(), scene.plain_B.tolist(), scene.place_B.tolist(), strict=True,
+    )  # fmt: skip
+    sentences = []
+    for visible, sounding, category, faulty, plain, place in rows:
+        named = [(with_article(classes[k]), sounding[n]) for n, k in enumerate(category) if visible[n]]
+        parts = [f"{name} is heard" for name, heard in named if heard]
+        parts += [f"{name} is silent" for name, heard in named if not heard]
+        if sounding[-1] and not faulty:
+            parts.append("a voice is heard" if spoken else "something unseen is heard")
+        where = "a plain wall" if plain else f"the {places[place]}"
+        sentences.append(f"Before {where}, " + " and ".join(parts) + (", but the sound is dubbed." if faulty else "."))
+    return tuple(sentences)

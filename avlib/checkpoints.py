@@ -1,0 +1,132 @@
+"""Checkpoints: written whole or not at all, read as data.
+
+A checkpoint holds tensors and plain values only, so that reading one never runs code from the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avlib.errors import CheckpointError
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def save(state: dict[str, Any], path: Path, step: int) -> None:
+    """Write ``state`` (tensors and plain values) to ``path``; what stood there stays until the new one is whole.
+
+    Raises:
+        OSError: it could not be written (no space, no right); names the file and the step.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, buffer.getvalue())
+    except OSError as error:
+        kept = "the checkpoint before is untouched" if path.exists() else "there is none before it"
+        message = f"the checkpoint of step {step} could not be written ({error.strerror}; {kept})"
+        raise OSError(error.errno, message, str(path)) from error
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as data: no code in it is run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CheckpointError: it is cut short, damaged or no checkpoint of `fit`.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+        state = torch.load(path, map_location=device, weights_only=True)
+        missing = [key for key in ("step", "config", "method", "optimiser", "random", "hooks") if key not in state]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive raises almost anything
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of avlib ({error}): delete it to begin again"
+        ) from error
+    return state
+
+
+def load_weights(method: nn.Module, path: Path | str) -> nn.Module:
+    """Fill ``method`` with the weights of a checkpoint (a file, or the folder that `fit` wrote it to).
+
+    Raises:
+        FileNotFoundError, CheckpointError: see `load`; also where the weights are another method's.
+    """
+    path = Path(path)
+    path = path / CHECKPOINT if path.is_dir() else path
+    state = load(path)
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not hold the weights of this {type(method).__name__}: {error}") from error
+    return method
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: to a neighbour, to the disk, then over the old one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def check_plain(value: Any, where: str) -> None:
+    """Refuse what could not be read back without running code from the file."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            check_plain(item, f"{where}[{i}]")
+    elif not (value is None or isinstance(value, Tensor | int | float | str | bool)):
+        raise TypeError(
+            f"{where} is a {type(value).__name__}: only tensors, numbers, text, lists and dicts can be kept"
+        )
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    version, words, spare = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+        "python": [version, list(words), spare],
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, words, spare = state["python"]
+    random.setstate((version, tuple(words), spare))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
