@@ -4,22 +4,24 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
 
 * The first cell is Markdown: ``# Title``, then one paragraph that says in a sentence or two what the chapter shows.
   That paragraph becomes the page's description.
-* Cell tags:
+* The first code cell installs the library where it is missing (`avlib.publish.launch`).
+* Tags of cells:
 
-  ======================  ==============================================================================================
-  ``parameters``          exactly one code cell; only ``name: type = literal`` lines, among them ``profile`` and
-  ``seed`` ``nbval-check-output``  text output that must come out the same on every machine (claims, rounded values);
-  one or more ``solution``            the answer of an exercise, between ``### BEGIN SOLUTION`` and ``### END
-  SOLUTION``; what stands outside the two lines (imports, a ``def`` line) is kept in the student edition ``check``
-  the visible asserts of the ``solution`` cell before it: they fail on the stub, pass on the solution ``exercise``
-  the Markdown cell with the ``{exercise}`` directive (the directive alone will do) ``answer``              a Markdown
-  cell that gives an answer away; it is left out of the student edition, as is a cell with a ``{solution}`` directive
-  ``quiz``                the cell that calls ``avlib.publish.quiz.show``; it may be long ``slide``               a
-  cell that goes into the deck; each such Markdown cell starts a slide ``claims``              the cell that shows the
-  recorded claims of a method ``typed-number``        a Markdown cell that quotes numbers of others; each such
-  sentence cites its source ``hide-input``          the site folds the code (never for a cell that holds the lesson)
-  ``raises-exception``    the cell must raise, and its committed output shows that it did ======================
-  ==============================================================================================
+  - ``parameters``: exactly one code cell; only ``name: type = literal`` lines, among them ``profile`` and ``seed``.
+  - ``nbval-check-output``: text output that must come out the same on every machine (claims, rounded values); one or
+    more.
+  - ``solution``: the answer of an exercise, between ``### BEGIN SOLUTION`` and ``### END SOLUTION``; what stands
+    outside the two lines (imports, a ``def`` line) is kept in the student edition.
+  - ``check``: the visible asserts of the ``solution`` cell before it: they fail on the stub and pass on the solution.
+  - ``exercise``: the Markdown cell with the ``{exercise}`` directive (the directive alone will do).
+  - ``answer``: a Markdown cell that gives an answer away; it is left out of the student edition, as is a cell with a
+    ``{solution}`` directive.
+  - ``quiz``: the cell that calls ``avlib.publish.quiz.show``; it may be long.
+  - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide.
+  - ``claims``: the cell that shows the recorded claims of a method.
+  - ``typed-number``: a Markdown cell that quotes numbers of others; each such sentence cites its source.
+  - ``hide-input``: the site folds the code (never for a cell that holds the lesson).
+  - ``raises-exception``: the cell must raise, and its committed output shows that it did.
 
 * A figure's alternative text is the cell's metadata ``mystnb.image.alt``; a player carries its own in its HTML.
 * What a run leaves about itself is the notebook's metadata key ``avlib`` (see ``avlib.publish.record``).
@@ -201,8 +203,8 @@ def code_cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
 
 
 def code(notebook: Notebook) -> str:
-    """All code of the notebook as one text that ``ast`` can read (magics and shell lines are commented out)."""
-    cells = (cell["source"] for _, cell in code_cells(notebook))
+    """The notebook's own code as one text that ``ast`` can read (magics and shell lines are commented out)."""
+    cells = (cell["source"] for _, cell in code_cells(notebook) if "install" not in tags(cell))
     lines = "\n".join(source for source in cells if not source.lstrip().startswith("%%")).split("\n")
     return "\n".join(re.sub(r"^(\s*)([%!])", r"\1pass  # \2", line) for line in lines)
 

@@ -74,6 +74,8 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
+    command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
+
     build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the site goes")
@@ -193,6 +195,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _tell(problems: Sequence[str], good: str) -> int:
     print("\n".join(problems) if problems else good)
     return 1 if problems else 0
+
+
+def _address(arguments: argparse.Namespace) -> int:
+    from avlib.publish import chapters, launch
+
+    root = _root(arguments)
+    changed = launch.address(root, chapters.find(root, arguments.chapters))
+    print(f"changed: {', '.join(changed)}" if changed else "every chapter names this address already")
+    return 0
 
 
 def _build(arguments: argparse.Namespace) -> int:

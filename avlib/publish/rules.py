@@ -409,9 +409,21 @@ def quiz(page: Page) -> Iterator[Problem]:
         yield page.problem("quiz", f"{found or 'no'} cells are tagged 'quiz'; one is due")
 
 
+def install(page: Page) -> Iterator[Problem]:
+    """The chapter can be opened on Colab, from the address in ``_config.yml``."""
+    from avlib.publish import launch
+
+    due = launch.source(page.book.root)
+    reason = launch.missing(page.notebook, due) if due else None
+    if reason:
+        yield page.problem("install", f"{reason}: 'avlib book address' writes it")
+
+
 def hidden(page: Page) -> Iterator[Problem]:
     """Nothing that teaches is removed from the page."""
     for i, cell in page.code:
+        if "install" in tags(cell):
+            continue
         for tag in ("remove-cell", "remove-input", "hide-cell"):
             if tag in tags(cell):
                 yield page.problem(
@@ -444,6 +456,7 @@ RULES: dict[str, Rule] = {
     "citations": citations,
     "exercises": exercises,
     "quiz": quiz,
+    "install": install,
     "hidden": hidden,
     "nbval": nbval,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from avlib.publish import chapters
+from avlib.publish import chapters, launch
 from avlib.publish.chapters import Cell, Chapter, Notebook
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -51,6 +51,8 @@ def notebook(*cells: Cell) -> Notebook:
     return {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
+CONFIG = "repository: {url: 'https://example.org/a/book.git', branch: main}\n"
+INSTALL = launch.LINES.format(branch="main", address="https://example.org/a/book.git", folder="book")
 PARAMETERS = 'profile: str = "cpu"  # or another\nseed: int = 0'
 
 
@@ -75,6 +77,12 @@ def good() -> list[Cell]:
         code("assert double(2) == 4", "check"),
         code(QUIZ, "quiz", "hide-input", outputs=[shown(text_html="<form></form>")]),
     ]
+
+
+def installing() -> list[Cell]:
+    """The good chapter with the cell that installs the library."""
+    first, *rest = good()
+    return [first, code(INSTALL, "install", "remove-cell"), *rest]
 
 
 def tree(root: Path, **cells: list[Cell]) -> Path:

@@ -8,13 +8,16 @@ from avlib.publish import chapters
 from avlib.publish.check import check
 from avlib.publish.rules import RULES, Book, Page
 from tests.publish.sample import (
+    CONFIG,
     EXERCISE,
+    INSTALL,
     PLAYER,
     PNG,
     QUIZ,
     chapter,
     code,
     good,
+    installing,
     markdown,
     notebook,
     shown,
@@ -28,13 +31,14 @@ LONG = "\n".join(f"a{i} = {i}" for i in range(16))
 
 def problems(root, cells, rule):
     tree(root, bad=cells, other=good())
+    (root / "_config.yml").write_text(CONFIG)
     page = Page(chapter(root, "bad"), chapters.read(chapter(root, "bad").path), Book.of(root))
     return list(RULES[rule](page))
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_good_chapter_passes(tmp_path, rule):
-    assert problems(tmp_path, good(), rule) == []
+    assert problems(tmp_path, installing(), rule) == []
 
 
 def at(index, **changes):
@@ -127,6 +131,8 @@ BAD = [
     ("exercises", at(7, source="f(\n### BEGIN SOLUTION\n1)\n### END SOLUTION"), "not Python"),
     ("quiz", without(9), "no cells"),
     ("quiz", add(code(QUIZ, "quiz")), "2 cells"),
+    ("install", lambda cells: None, "does not install"),
+    ("install", lambda cells: cells.insert(1, code(INSTALL.replace("main", "old"), "install")), "does not fit"),
     ("hidden", add(code("x = 1", "remove-cell")), "remove-cell"),
     ("nbval", without(5), "no cell is tagged"),
 ]
