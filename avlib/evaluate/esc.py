@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from scipy.fft import dct
@@ -24,6 +26,11 @@ def _frames(wave_S: Tensor) -> Tensor:
     return wave_S[: wave_S.shape[0] // HOP * HOP].reshape(-1, HOP)
 
 
+@lru_cache(maxsize=4)
+def _front(rate: int) -> LogMel:
+    return LogMel(bands=40, rate=rate, n_fft=HOP, window=HOP, hop=HOP, scale="slaney", normalise=True)
+
+
 def mfcc_statistics(wave_S: Tensor, rate: int, drop_silence: bool = False) -> Floats:
     """statistic_26: means then deviations of MFCC 1–12 (0, the loudness, is left out) and of the zero-crossing rate.
 
@@ -42,8 +49,7 @@ def mfcc_statistics(wave_S: Tensor, rate: int, drop_silence: bool = False) -> Fl
             f"mfcc_statistics needs one wave_S of at least {2 * HOP} samples, not shape {tuple(wave_S.shape)}"
         )
     wave_S = wave_S.float()
-    front = LogMel(bands=40, rate=rate, n_fft=HOP, window=HOP, hop=HOP, scale="slaney", normalise=True)
-    decibel_FL = 10 * front.power(wave_S[None])[0].clamp(min=1e-10).log10().double()
+    decibel_FL = 10 * _front(rate).power(wave_S[None])[0].clamp(min=1e-10).log10().double()
     decibel_FL = decibel_FL.clamp(min=float(decibel_FL.max()) - RANGE)
     mfcc_DL = dct(decibel_FL.numpy(), axis=0, norm="ortho")[1:13]
     frame_LP = _frames(wave_S)
