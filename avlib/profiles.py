@@ -53,6 +53,12 @@ _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     # method  profile  fields
     "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 600}},
     "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
+    "soundnet": {
+        "smoke": {"batch": 16, "count": 64, "eval_count": 128},
+        "cpu": {"batch": 32, "steps": 240, "count": 2048},
+        "gpu": {"batch": 64, "eval_count": 1024},
+    },
+    "soundnet_real": {"smoke": {"batch": 8, "count": 32}, "cpu": {"batch": 32, "steps": 120, "count": 1024}},
 }
 # fmt: on
 

@@ -11,7 +11,7 @@ from avlib.encoders.speech import SpeechSmall
 from avlib.encoders.text import TextSmall
 from avlib.encoders.unet import UNetSmall
 from avlib.encoders.video import VideoMC3, VideoR2Plus1D18, VideoSmall
-from avlib.encoders.wave import SoundNet5, SoundNet8, WaveSmall
+from avlib.encoders.wave import SoundNet5, SoundNet8, SoundNetSmall, WaveSmall
 
 __all__ = [
     "AudioConv9",
@@ -23,6 +23,7 @@ __all__ = [
     "ImageVGG",
     "SoundNet5",
     "SoundNet8",
+    "SoundNetSmall",
     "SpeechSmall",
     "TextSmall",
     "UNetSmall",

@@ -56,6 +56,30 @@ SMALL = (
 )
 
 
+class WaveConv(nn.Conv1d):
+    """A strided convolution of one channel, (B, 1, S) -> (B, D, L): the same numbers, in a third of the time on a CPU.
+
+    Each ``stride`` neighbouring samples become the channels of one place; then the convolution needs no stride, and
+    libraries are good at those.
+
+    Raises:
+        ValueError: a stride that does not divide the kernel, more than one channel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, pad: int) -> None:
+        if inputs != 1 or kernel % stride:
+            raise ValueError(f"WaveConv needs one channel, not {inputs}, and a stride that divides {kernel}: {stride}")
+        super().__init__(inputs, outputs, kernel, stride, pad)
+
+    def forward(self, wave_B1S: Tensor) -> Tensor:
+        stride, pad = self.stride[0], int(self.padding[0])
+        padded_B1S = nn.functional.pad(wave_B1S, (pad, pad))
+        places = padded_B1S.shape[2] // stride
+        phase_BCL = padded_B1S[:, 0, : places * stride].unflatten(1, (places, stride)).transpose(1, 2)
+        weight = self.weight.view(self.out_channels, -1, stride).transpose(1, 2)
+        return nn.functional.conv1d(phase_BCL, weight, self.bias)
+
+
 class WaveNet(nn.Module):
     """Convolutions (normalised, rectified) and poolings along a waveform, in the order of ``layers``.
 
@@ -72,7 +96,8 @@ class WaveNet(nn.Module):
             if row.channels == 0:
                 modules[row.name] = nn.MaxPool1d(row.kernel, row.stride)
                 continue
-            conv = nn.Conv1d(inputs, row.channels, row.kernel, row.stride, row.pad)
+            kind = nn.Conv1d if inputs > 1 else WaveConv
+            conv = kind(inputs, row.channels, row.kernel, row.stride, row.pad)
             modules[row.name] = nn.Sequential(conv, nn.BatchNorm1d(row.channels), nn.ReLU(inplace=True))
             inputs = row.channels
         self.layers = nn.ModuleDict(modules)
@@ -107,10 +132,17 @@ class WaveNet(nn.Module):
         if layer not in self.lengths(wave_BS.shape[1]):
             need = self.shortest(layer)
             raise ValueError(f"{type(self).__name__} needs {need} samples for {layer}, not {wave_BS.shape[1]}")
-        value = wave_BS[:, None] * 256
-        for row in self.table[: place + 1]:
-            value = self.layers[row.name](value)
-        return value
+        return list(self._run(wave_BS, self.table[: place + 1]).values())[-1]
+
+    def activations(self, wave_BS: Tensor) -> dict[str, Tensor]:
+        """The output of every layer that ``wave_BS`` is long enough for, name to (B, D, L), in one pass."""
+        return self._run(wave_BS, self.table[: len(self.lengths(wave_BS.shape[1]))])
+
+    def _run(self, wave_BS: Tensor, table: tuple[Layer, ...]) -> dict[str, Tensor]:
+        value, found = wave_BS[:, None] * 256, {}
+        for row in table:
+            found[row.name] = value = self.layers[row.name](value)
+        return found
 
     def _place(self, layer: str) -> int:
         names = [row.name for row in self.table]
@@ -153,6 +185,13 @@ class Heads(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         return torch.cat([conv(value) for conv in self.convs], 1)
+
+
+class SoundNetSmall(_SoundNet):
+    """:class:`WaveSmall` with a linear head a teacher: wave_BS -> logits (B, K, L) for each; 1 s gives L = 9."""
+
+    def __init__(self, classes: tuple[int, ...] = (1000, 401)) -> None:
+        super().__init__(SMALL, Layer("conv6", sum(classes), 1, 1), classes)
 
 
 class SoundNet8(_SoundNet):
