@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from avlib import distributed, losses
 from avlib.encoders.teacher import Remembering, WorldTeacher
 from avlib.evaluate import probe
-from avlib.methods.soundnet import CODE, PAPER, SoundNet
+from avlib.methods.soundnet import PAPER, SoundNet
 from avlib.profiles import Profile
 from avlib.recipes.l3 import Shuffled
 from avlib.results import Claim
@@ -41,10 +41,9 @@ MIDDLE, EARLY = "pool4", "conv1"
 CALIBRATION = 20
 """Batches that set the normalisations of an untrained network."""
 
-ARMS = ("trained", "released weights", "l2", "objects only", "scenes only", "shuffled pairs", "untrained")
+ARMS = ("trained", "l2", "objects only", "scenes only", "dubbed clips", "shuffled pairs", "untrained")
 CHANCE = {"things": 1 / 20, "places": 1 / 8, "middle over early": 0.0, "middle over output": 0.0}
 _SETTINGS: dict[str, tuple[tuple[float, float], str]] = {
-    "released weights": (CODE, "kl"),
     "l2": (PAPER, "l2"),
     "objects only": ((1.0, 0.0), "kl"),
     "scenes only": ((0.0, 1.0), "kl"),
@@ -78,20 +77,24 @@ CLAIMS = (
         "probe", "trained", "untrained", f"{_PAPER}, ESC-50 and DCASE tables", tag="random",
     ),
     Claim(
-        "Control: sounds that go with other pictures teach no more than random weights",
-        "probe", "shuffled pairs", "untrained", "ours", margin=0.1, tag="shuffled", equal=True,
+        "Clips whose sound is another's, half of them, spoil the lesson",
+        "probe", "trained", "dubbed clips", "ours: the faulty positives of later papers", tag="dubbed",
+    ),
+    Claim(
+        "Control: with the sounds of other clips nothing is learnt, random features are no worse",
+        "probe", "untrained", "shuffled pairs", "ours", tag="shuffled",
     ),
 )  # fmt: skip
 
 
 @lru_cache(maxsize=8)
-def world(profile: Profile, split: str, seed: int = 0, device: str = "cpu") -> World:
+def world(profile: Profile, split: str, seed: int = 0, device: str = "cpu", voiceover: float = 0.0) -> World:
     """Clips with a thing and a place that are both heard; 20 s long for the full-size network, which needs 9.5."""
-    seconds = 20.0 if profile.full else 1.0
-    return World("orchestra", "ambient", split, seed, profile.size, seconds, device=device, **DIALS)
+    dials = DIALS | {"device": device, "voiceover": voiceover}
+    return World("orchestra", "ambient", split, seed, profile.size, 20.0 if profile.full else 1.0, **dials)
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=16)
 def clips(source: World, count: int) -> Batch:
     """The first ``count`` clips of a world, rendered once for all arms; of the truth only the labels are kept."""
     parts = [source.batch(range(start, min(start + 64, count))) for start in range(0, count, 64)]
@@ -151,7 +154,8 @@ def train(
     teacher(profile, where)
     torch.manual_seed(seed)
     method = build(profile, arm, where)
-    source = stream(world(profile, "train", seed, where), profile, seed)
+    dubbed = 0.5 if arm == "dubbed clips" else 0.0
+    source = stream(world(profile, "train", seed, where, dubbed), profile, seed)
     if arm == "untrained":
         calibrate(method.to(where), source, min(CALIBRATION, profile.steps))
     steps = 0 if arm == "untrained" else profile.steps
