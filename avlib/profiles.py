@@ -58,7 +58,7 @@ _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
         "cpu": {"batch": 32, "steps": 240, "count": 2048},
         "gpu": {"batch": 64, "eval_count": 1024},
     },
-    "soundnet_real": {"smoke": {"batch": 8, "count": 32}, "cpu": {"batch": 32, "steps": 120, "count": 1024}},
+    "soundnet_real": {"smoke": {"batch": 8, "count": 32}, "cpu": {"batch": 32, "steps": 160, "count": 640}},
 }
 # fmt: on
 

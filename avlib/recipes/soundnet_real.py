@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool1d
+from torch.nn.functional import max_pool1d
 
 from avlib.datasets import esc50
 from avlib.encoders.teacher import Remembering, imagenet_teacher
@@ -46,10 +47,12 @@ CLAIMS = (
         "KL, photos", "trained", "chance", f"{_PAPER}, equation 1", tag="photos", higher=False,
     ),
 )  # fmt: skip
-SIZE, DIALS = 96, {"side": (0.96, 0.96), "tilt": 0.0}
-"""Side of the pictures, px, as large as the pack has them; the photograph fills its picture."""
-FRAMES, WINDOW = 4, 1.0
-"""Frames of the middle layer that are averaged to one (0.26 s), and the length of a window, s."""
+SIZE = 96
+"""Side of the pictures, px, as large as the pack has them."""
+DIALS: dict[str, Any] = {"side": (0.96, 0.96), "tilt": 0.0, "tempo": (0.4, 0.8), "gain": (-12.0, 6.0)}
+"""The photograph fills its picture; one recording at a time is heard, at many levels, as recordings are."""
+FRAMES, WINDOW = 8, 1.0
+"""Frames of the middle layer of which the largest stays (0.5 s; pool5 has one every 0.4 s), and a window's length, s."""
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +65,7 @@ def teacher() -> Remembering:
 def worlds(fold: int) -> tuple[World, World]:
     """Photographs with recordings of all folds but ``fold``, and other photographs with the recordings of ``fold``."""
     pack = packs.build("photos", train_folds=tuple(f for f in esc50.FOLDS if f != fold))
-    made = [World(pack, "solo", split, 0, SIZE, **DIALS) for split in ("train", "test")]  # type: ignore[arg-type]
+    made = [World(pack, "solo", split, 0, SIZE, **DIALS) for split in ("train", "test")]
     return made[0], made[1]
 
 
@@ -93,7 +96,7 @@ def windows(method: SoundNet, wave_BS: Tensor) -> Tensor:
     method = method.cpu().eval()
     rows = []
     for part_BS in wave_BS.split(16):
-        map_BDL = avg_pool1d(method.net.features(part_BS, soundnet.MIDDLE), FRAMES)
+        map_BDL = max_pool1d(method.net.features(part_BS, soundnet.MIDDLE), FRAMES)
         rows.append(probe.soundnet_windows(map_BDL, l3_real.SECONDS, WINDOW))
     return torch.cat(rows)
 
