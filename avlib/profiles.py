@@ -52,6 +52,10 @@ PROFILES: dict[str, Profile] = {
 _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     # method  profile  fields
     "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 600}},
+    "dsol":    {
+        "smoke": {"batch": 16, "steps": 12, "count": 64}, "gpu": {"count": 16384},
+        "cpu": {"batch": 32, "steps": 500, "count": 1024, "eval_count": 256},
+    },
     "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
     "soundnet": {
         "smoke": {"batch": 16, "count": 64, "eval_count": 128},

@@ -5,7 +5,7 @@ can look at the cells (heat maps, matchmaps) or at the clip.
 """
 
 from avlib.encoders.audio import AudioConv9, AudioResNet, AudioSmall, AudioVGG
-from avlib.encoders.image import ImageResNet18, ImageSmall, ImageVGG
+from avlib.encoders.image import ImageAligned, ImageResNet18, ImageSmall, ImageVGG
 from avlib.encoders.pool import pool_max, pool_mean
 from avlib.encoders.speech import SpeechSmall
 from avlib.encoders.text import TextSmall
@@ -18,6 +18,7 @@ __all__ = [
     "AudioResNet",
     "AudioSmall",
     "AudioVGG",
+    "ImageAligned",
     "ImageResNet18",
     "ImageSmall",
     "ImageVGG",
