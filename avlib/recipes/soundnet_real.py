@@ -52,7 +52,7 @@ SIZE = 96
 DIALS: dict[str, Any] = {"side": (0.96, 0.96), "tilt": 0.0, "tempo": (0.4, 0.8), "gain": (-12.0, 6.0)}
 """The photograph fills its picture; one recording at a time is heard, at many levels, as recordings are."""
 FRAMES, WINDOW = 8, 1.0
-"""Frames of the middle layer of which the largest stays (0.5 s; pool5 has one every 0.4 s), and a window's length, s."""
+"""Frames of the middle layer of which the largest stays (0.5 s; pool5 has 0.4 s), and the length of a window, s."""
 
 
 @lru_cache(maxsize=1)
