@@ -188,6 +188,7 @@ class SoundingObjects(nn.Module):
         self.image.requires_grad_(False)
         self.output.requires_grad_(False)
         self.mixing.fill_(True)
+        self.train(self.training)
 
 
 class Recluster:
