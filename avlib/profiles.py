@@ -54,7 +54,7 @@ _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 600}},
     "dsol":    {
         "smoke": {"batch": 16, "steps": 12, "count": 64}, "gpu": {"count": 16384},
-        "cpu": {"batch": 32, "steps": 500, "count": 1024, "eval_count": 256},
+        "cpu": {"batch": 32, "steps": 560, "count": 1024, "eval_count": 256},
     },
     "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
     "soundnet": {

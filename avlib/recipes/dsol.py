@@ -41,7 +41,7 @@ DIALS: dict[str, object] = {"classes": CLASSES, "side": (0.36, 0.44), "gain": (-
 """What all three worlds share: few classes, things of one size, none of them drowned by another."""
 RATES = (1.5e-2, 1e-2, 2e-3)
 """Largest learning rate while localising, naming and mixing."""
-SHARES = (0.5, 0.24, 0.26)
+SHARES = (0.55, 0.21, 0.24)
 """Which share of the steps each of these takes."""
 ROUNDS = 3
 """Clusterings during the second phase."""
