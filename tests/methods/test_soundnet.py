@@ -14,7 +14,7 @@ from avlib.encoders import SoundNetSmall, teacher, wave
 from avlib.evaluate import probe
 from avlib.methods.soundnet import CODE, PAPER, SoundNet
 from avlib.profiles import profile
-from avlib.recipes import soundnet
+from avlib.recipes import soundnet, soundnet_real
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch, Truth
 from avlib.world import Stream, World
@@ -124,7 +124,7 @@ def test_the_worlds_teacher_knows_what_it_has_names_for() -> None:
     eyes = teacher.WorldTeacher((0, 4), (1, 2, 3), width=2)
     truth = Truth(category_BN=torch.tensor([[0], [4], [5], [6]]), backdrop_B=torch.tensor([1, 2, 0, 3]))
     values = eyes.loss(replace(noise(), truth=truth), 0)
-    found = eyes(noise().image_BCHW)
+    found = [logit_BK.detach() for logit_BK in eyes(noise().image_BCHW)]
     assert float(values["things"]) == pytest.approx(float(functional.cross_entropy(found[0][:2], torch.tensor([0, 1]))))
     assert [f.shape[1] for f in found] == [2, 3] == list(eyes.sizes)
 
@@ -185,7 +185,7 @@ def test_activations_are_the_features_of_every_layer() -> None:
     for name in ("conv1", "pool4", "conv6"):
         assert torch.equal(found[name], net.features(noise().wave_BS, name))
     assert [logit.shape for logit in net(noise().wave_BS)] == [(4, 3, 9), (4, 2, 9)]
-    assert list(net.activations(noise(2, 30).wave_BS)) == ["conv1", "pool1"]
+    assert list(net.activations(noise(2, 30).wave_BS)) == ["conv1", "pool1", "conv2"]
 
 
 def test_the_full_network_hears_22_kilohertz_and_needs_nine_and_a_half_seconds() -> None:
@@ -321,3 +321,18 @@ def test_calibration_changes_statistics_and_no_weight() -> None:
     soundnet.calibrate(method, lambda step: noise(8), 3)
     assert all(torch.equal(a, b) for a, b in zip(before, method.parameters(), strict=True))
     assert float(method.net.layers["conv1"][1].running_var.mean()) != pytest.approx(1.0)
+
+
+def test_windows_of_five_seconds_for_the_small_network() -> None:
+    feature_BWD = soundnet_real.windows(SoundNet(Colours()), torch.rand(3, 80_000) - 0.5)
+    assert feature_BWD.shape == (3, 8, 256)
+
+
+def test_the_real_student_learns_from_a_teacher_that_remembers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    eyes = Colours()
+    monkeypatch.setattr(soundnet_real, "teacher", lambda: teacher.Remembering(eyes))
+    budget = replace(profile("smoke", "soundnet_real"), steps=5, batch=8, count=16)
+    _, history = soundnet_real.learn(world, budget, 0, "trained", device="cpu")
+    assert history.steps[-1] == 5 and eyes.asked == 16
+    _, history = soundnet_real.learn(world, budget, 0, "untrained", device="cpu")
+    assert not history.steps
