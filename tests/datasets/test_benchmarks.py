@@ -83,6 +83,17 @@ def test_audioset(folder: Path) -> None:
     assert sum(len(set(frame.categories)) == 2 for frame in found.frames) == 194
 
 
+@pytest.mark.parametrize("file", ["solotest.json", "duettest.json", "audioset_box.json"])
+def test_every_box_of_the_mixtures_lies_in_its_frame_and_bare_frames_stay(folder: Path, file: str) -> None:
+    found = (benchmarks.audioset if file.startswith("audioset") else benchmarks.music)(folder / file)
+    corners = np.array([box for frame in found.frames for box in frame.boxes])
+    assert (corners >= 0).all() and (corners <= 1).all() and (corners[:, 2:] > corners[:, :2]).all()
+    bare = [frame for frame in found.frames if not frame.boxes]
+    raw = json.loads((folder / file).read_text())
+    assert bare and all(raw[frame.key]["bbox"] == [] for frame in bare)
+    assert all(not frame.categories and not frame.union(16).any() for frame in bare)
+
+
 @pytest.mark.parametrize(
     ("file", "videos", "groups", "players"),
     [
