@@ -46,8 +46,8 @@ def class_strip(
             lay(ax, heat_KYX[k].clip(0, 1), picture_HWC.shape[:2])
     for ax, k in zip(axes[0][1:], chosen, strict=True):
         said, heard = state(batch, i, k)
-        ax.set_title(f"{classes[k]}\n{said}", fontsize=6.5, fontweight="bold" if heard else "normal", pad=3)
-        ax.title.set_color(COLOURS["truth" if heard else "silent"])
+        ink, weight = COLOURS["truth" if heard else "silent"], "bold" if heard else "normal"
+        ax.set_title(f"{classes[k]}\n{said}", fontsize=6.5, fontweight=weight, color=ink, pad=3)
     return describe(figure, alt or f"A scene and its heat maps of {', '.join(classes[k] for k in chosen)}.")
 
 

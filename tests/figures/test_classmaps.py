@@ -12,7 +12,7 @@ def test_one_column_a_class_and_one_line_a_set_of_maps() -> None:
     maps = {"plain": torch.rand(4, 8, 8), "filtered": torch.zeros(4, 8, 8)}
     figure = class_strip(batch, 1, maps, [1, 2, 0], CLASSES)
     assert len(figure.axes) == 2 * 4
-    titles = [ax.get_title() for ax in figure.axes[1:4]]
+    titles = [ax.get_title(loc="left") for ax in figure.axes[1:4]]
     assert titles == ["dog\nseen and heard", "bell\nseen, silent", "trumpet\nnot there"]
     assert figure.axes[0].get_ylabel() == "plain" and "dog" in figure.alt
 
