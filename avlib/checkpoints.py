@@ -110,6 +110,7 @@ def check_plain(value: Any, where: str) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
+    """The states of torch's, numpy's and Python's generators, and of the GPU's, as tensors and plain values."""
     _, keys, position, has_gauss, gauss = np.random.get_state()
     version, words, spare = random.getstate()
     state: dict[str, Any] = {
@@ -123,6 +124,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put the generators where `random_state` found them."""
     torch.set_rng_state(state["torch"].cpu())
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
