@@ -128,7 +128,13 @@ class SoundingObjects(nn.Module):
         return self.teacher.head(self.teacher(batch.wave_BS)).softmax(1)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Stage one: which sound is from this picture and, once there are labels, which cluster. Stage two: KL(q‖p̂)."""
+        """Stage one: which sound is from this picture and, once there are labels, which cluster. Stage two: KL(q‖p̂).
+
+        Raises:
+            ValueError: a single clip, which has no false pair.
+        """
+        if len(batch) < 2:
+            raise ValueError("sounding objects need at least 2 clips a batch: one clip has no false pair")
         look_BDYX, audio_BD = self.maps(batch)
         logit_BB = self.pairs(look_BDYX, audio_BD)
         apart = self.quarters and bool(self.mixing)

@@ -19,7 +19,7 @@ from avlib.methods.dsol import Recluster, SoundingObjects, dilate, unit
 from avlib.profiles import profile
 from avlib.recipes import dsol
 from avlib.train import TrainConfig, fit
-from avlib.types import Batch
+from avlib.types import Batch, Truth
 from avlib.world import Stream, World
 from tests.reference import sounding_objects as reference
 
@@ -132,7 +132,7 @@ def test_without_sounding_area_there_is_no_score_and_an_even_belief(world: World
     assert float(method.class_maps(batch).detach().abs().max()) == 0.0
     q_BK = method.heard(batch)
     wanted = np.mean([reference.kl(q.numpy(), np.full(4, 0.25)) for q in q_BK.double()])
-    assert float(method.loss(batch, 0)["agree"]) == pytest.approx(wanted, abs=1e-5)
+    assert float(method.loss(batch, 0)["agree"].detach()) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_filter_multiplies_by_the_sounding_area(world: World) -> None:
@@ -149,7 +149,7 @@ def test_agreement_of_sight_and_sound_costs_nothing(world: World, monkeypatch: p
     batch = world.batch(range(4))
     belief_BK = method.class_maps(batch).mean((2, 3)).softmax(1).detach()
     monkeypatch.setattr(method, "heard", lambda batch: belief_BK)
-    assert float(method.loss(batch, 0)["agree"]) == pytest.approx(0.0, abs=1e-6)
+    assert float(method.loss(batch, 0)["agree"].detach()) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:reduction")
@@ -338,6 +338,27 @@ def test_class_truth_is_the_union_of_a_class_and_says_who_sounds() -> None:
         k = int(batch.truth.category_BN[b, 0])
         assert np.array_equal(truth_BKYX[b, k], both_BNYX[b].any(0))
         assert truth_BKYX[b].any((1, 2)).sum() == 1 and sounding_BK[b].sum() == 1
+
+
+def test_a_perfect_ear_is_told_the_shares_in_the_order_of_the_clusters() -> None:
+    truth = Truth(
+        category_BN=torch.tensor([[2, 5, 1, -1]]),
+        sounding_BN=torch.tensor([[True, False, True, False]]),
+        offscreen_B=torch.tensor([7]),
+    )
+    batch = Batch(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 8), truth=truth)
+    prob_BK = dsol.told(batch, np.array([1, 0, 2, 7, 5, 3, 4, 6]))
+    assert torch.allclose(prob_BK, torch.tensor([[1.0, 0, 1, 1, 0, 0, 0, 0]]) / 3, atol=2e-3)
+
+
+def test_who_counts_how_often_the_heard_outshine_the_silent() -> None:
+    party = World(size=32, preset="cocktail", classes=8).batch(range(6))
+    truth_BKYX, sounding_BK = dsol.class_truth(party, 8, 32)
+    heat_BKYX = truth_BKYX * sounding_BK[:, :, None, None]
+    found = dsol.Judged(np.ones(6), None, dsol.shine(heat_BKYX, party), party.truth.sounding_BN.numpy())
+    assert found.scores("party")["party who"] == 1.0
+    even = dsol.Judged(np.ones(6), None, np.ones((6, 4)), party.truth.sounding_BN.numpy())
+    assert even.scores("party")["party who"] == 0.5
 
 
 def test_blind_masks_score_their_share_and_their_darkness() -> None:
