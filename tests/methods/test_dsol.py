@@ -199,8 +199,8 @@ def test_an_indifferent_net_pays_ln_2_for_places_and_ln_b_for_pairs(world: World
     method.scale.data.zero_()
     parts = method.loss(world.batch(range(8)), 0)
     assert set(parts) == {"loss", "place", "pair"}
-    assert float(parts["place"]) == pytest.approx(math.log(2), abs=1e-6)
-    assert float(parts["pair"]) == pytest.approx(math.log(8), abs=1e-6)
+    assert float(parts["place"].detach()) == pytest.approx(math.log(2), abs=1e-6)
+    assert float(parts["pair"].detach()) == pytest.approx(math.log(8), abs=1e-6)
 
 
 def test_with_labels_both_senses_name_and_the_ear_hears_two(world: World) -> None:
@@ -305,22 +305,17 @@ def test_bad_input_is_named(world: World, call, message: str) -> None:  # type: 
 
 def test_it_finds_and_groups_things_within_seconds() -> None:
     torch.manual_seed(0)
-    world = World(size=32, classes=4, side=(0.5, 0.6), backdrop=0.0)
-    method = SoundingObjects(128, clusters=4, dim=32, width=8)
-
-    def solo() -> Iterable[Batch]:
-        return dsol.batches(world, 128)
-
-    fit(method, Stream(world, 32, 128), TrainConfig(steps=90, lr=1.5e-2, progress=False))
-    hook = Recluster(solo, 15)
-    fit(method, Stream(world, 32, 128), TrainConfig(steps=30, lr=1e-2, progress=False), [hook])
-    found = dsol.dictionary(method, world, 128)
-    assert found.purity > 0.6
+    world = World(size=32, classes=8, side=(0.5, 0.6), backdrop=0.0)
+    method = SoundingObjects(256, clusters=8, dim=32, width=8)
+    fit(method, Stream(world, 32, 256), TrainConfig(steps=150, lr=1.5e-2, progress=False))
+    Recluster(lambda: dsol.batches(world, 256), 1)(method, world.batch([0]), 0)
+    assert dsol.dictionary(method, world, 256).purity > 0.45
     batch = world.batch(range(500, 564))
     with torch.no_grad():
         area_BYX = method.eval().area(*method.maps(batch))
-    hit_B = localize.pointing(localize.resize(area_BYX, 32), dsol.box_masks(batch, 32)[:, 0])
-    assert float(np.nanmean(hit_B)) > 0.6
+    thing_BYX = dsol.box_masks(batch, 32)[:, 0]
+    hit_B = localize.pointing(localize.resize(area_BYX, 32), thing_BYX)
+    assert float(np.nanmean(hit_B)) > 1.5 * thing_BYX.mean()
 
 
 # --- the recipe
