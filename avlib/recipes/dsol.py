@@ -11,6 +11,7 @@ maps, whose clusters were given class names on the training clips (Hungarian) an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ DIALS: dict[str, object] = {"classes": CLASSES, "side": (0.36, 0.44), "gain": (-
 """What all three worlds share: few classes, things of one size, none of them drowned by another."""
 RATES = (1.5e-2, 1e-2, 2e-3)
 """Largest learning rate while localising, naming and mixing."""
-SHARES = (0.55, 0.21, 0.24)
+SHARES = (0.54, 0.22, 0.24)
 """Which share of the steps each of these takes."""
 ROUNDS = 3
 """Clusterings during the second phase."""
@@ -111,6 +112,11 @@ def phases(steps: int) -> tuple[int, int, int]:
     return first, second, steps - first - second
 
 
+def period(steps: int) -> int:
+    """Steps from one clustering to the next, so that the heads have as long after the last one as before it."""
+    return max(1, math.ceil(phases(steps)[1] / ROUNDS))
+
+
 def build(profile: Profile, whole: bool = False) -> SoundingObjects:
     """The method at the size of a profile."""
     return SoundingObjects(profile.count, CLASSES, full=profile.full, whole=whole)
@@ -168,7 +174,7 @@ def _learn(profile: Profile, seed: int, kind: str, out: Path | None, device: str
         method.load_state_dict(_localised(profile, seed, preset, device))
     else:
         _fit(method, world, profile, seed, 0, out)
-    hook = Recluster(partial(batches, world, profile.count), max(1, phases(profile.steps)[1] // ROUNDS), seed)
+    hook = Recluster(partial(batches, world, profile.count), period(profile.steps), seed)
     history = _fit(method, world, profile, seed, 1, out, (hook,))
     hook.finish(method)
     return method, history

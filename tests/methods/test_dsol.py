@@ -325,6 +325,13 @@ def test_the_phases_share_all_steps() -> None:
     assert sum(dsol.phases(500)) == 500 and sum(dsol.phases(12)) == 12
 
 
+@pytest.mark.parametrize("steps", [12, 100, 500, 560, 4000])
+def test_no_head_begins_again_in_the_last_steps(steps: int) -> None:
+    naming, period = dsol.phases(steps)[1], dsol.period(steps)
+    last = (naming - 1) // period * period
+    assert naming - last >= period - dsol.ROUNDS + 1
+
+
 def test_class_truth_is_the_union_of_a_class_and_says_who_sounds() -> None:
     batch = World(size=32, preset="twins", classes=3, video=False, motion=0.0).batch(range(6))
     truth_BKYX, sounding_BK = dsol.class_truth(batch, 3, 32)
