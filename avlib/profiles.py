@@ -51,7 +51,7 @@ PROFILES: dict[str, Profile] = {
 # What a method needs otherwise. Anything that is not named here is as above.
 _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     # method  profile  fields
-    "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 600}},
+    "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 480}},
     "dsol":    {
         "smoke": {"batch": 16, "steps": 12, "count": 64}, "gpu": {"count": 16384},
         "cpu": {"batch": 32, "steps": 560, "count": 1024, "eval_count": 256},
@@ -59,7 +59,7 @@ _METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
     "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
     "soundnet": {
         "smoke": {"batch": 16, "count": 64, "eval_count": 128},
-        "cpu": {"batch": 32, "steps": 240, "count": 2048},
+        "cpu": {"batch": 32, "steps": 208, "count": 2048},
         "gpu": {"batch": 64, "eval_count": 1024},
     },
     "soundnet_real": {"smoke": {"batch": 8, "count": 32}, "cpu": {"batch": 32, "steps": 160, "count": 640}},

@@ -51,7 +51,8 @@ def seconds(seed: int, all_pairs: bool) -> tuple[float, float]:
     exam = Exam(seed)
     stream = Stream(l3.worlds(BUDGET, seed)[0], BUDGET.batch, seed=seed)
     exam.begun = time.perf_counter()
-    fit(method, stream, TrainConfig(steps=BUDGET.steps, lr=l3.RATE, seed=seed, progress=False), [exam])
+    config = TrainConfig(steps=BUDGET.steps, lr=l3.RATE, weight_decay=l3.DECAY, seed=seed, progress=False)
+    fit(method, stream, config, [exam])
     exam(method, None, BUDGET.steps // EVERY * EVERY)
     return exam.passed, exam.best
 

@@ -29,7 +29,7 @@ class AudioSmall(nn.Module):
         super().__init__()
         self.stride = stride
         widths = [max(width * 2**n // 2, 1) for n in range(halvings(stride, "AudioSmall", 16))]
-        self.input = nn.BatchNorm2d(1)
+        self.input = nn.BatchNorm2d(1, affine=False)
         self.blocks = nn.Sequential(
             *(conv_block(i, o, 2) for i, o in zip([1, *widths[:-1]], widths, strict=True)),
             conv_block(widths[-1], 4 * width),

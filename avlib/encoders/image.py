@@ -28,7 +28,7 @@ class ImageSmall(nn.Module):
         super().__init__()
         self.stride = stride
         widths = [width * min(2**n, 4) for n in range(halvings(stride, "ImageSmall", 16))]
-        self.input = nn.BatchNorm2d(3)
+        self.input = nn.BatchNorm2d(3, affine=False)
         self.blocks = nn.Sequential(
             *(conv_block(i, o, 2) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
             conv_block(widths[-1], 4 * width),
@@ -62,7 +62,7 @@ class ImageAligned(nn.Module):
         self.stride = stride
         widths = [width * min(2**n, 4) for n in range(halvings(stride, "ImageAligned", 16))]
         last = 4 * width
-        self.input = nn.BatchNorm2d(3)
+        self.input = nn.BatchNorm2d(3, affine=False)
         self.blocks = nn.Sequential(
             *(_aligned(i, o, 4, 2, 1) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
             _aligned(widths[-1], last, 3, 1, 2),

@@ -9,7 +9,7 @@ def pool_max(map_BD: Tensor, mask_B: Tensor | None = None) -> Tensor:
     """Largest value of each coordinate over the cells (those that bool ``mask_B`` keeps): (B, D, …) -> (B, D)."""
     if mask_B is not None:
         map_BD = map_BD.masked_fill(~mask_B[:, None], float("-inf"))
-    return map_BD.flatten(2).amax(2)
+    return map_BD.flatten(2).max(2).values
 
 
 def pool_mean(map_BD: Tensor, mask_B: Tensor | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from avlib import distributed, losses
 from avlib.encoders.teacher import Remembering, WorldTeacher
 from avlib.evaluate import probe
-from avlib.methods.soundnet import PAPER, SoundNet
+from avlib.methods.soundnet import CODE, PAPER, SoundNet
 from avlib.profiles import Profile
 from avlib.recipes.l3 import Shuffled
 from avlib.results import Claim
@@ -41,9 +41,12 @@ MIDDLE, EARLY = "pool4", "conv1"
 CALIBRATION = 20
 """Batches that set the normalisations of an untrained network."""
 
-ARMS = ("trained", "l2", "objects only", "scenes only", "dubbed clips", "shuffled pairs", "untrained")
+ARMS = (
+    "trained", "released weights", "l2", "objects only", "scenes only", "dubbed clips", "shuffled pairs", "untrained",
+)  # fmt: skip
 CHANCE = {"things": 1 / 20, "places": 1 / 8, "middle over early": 0.0, "middle over output": 0.0, "KL, things": 1.0}
 _SETTINGS: dict[str, tuple[tuple[float, float], str]] = {
+    "released weights": (CODE, "kl"),
     "l2": (PAPER, "l2"),
     "objects only": ((1.0, 0.0), "kl"),
     "scenes only": ((0.0, 1.0), "kl"),

@@ -11,6 +11,8 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,20 +24,21 @@ MOTIONS = ("pulse", "hop", "shake", "swing")
 LEAD = 1.0
 """Phrases begin this long (s) before a clip and end this long after it: a shifted sound never starts from silence."""
 
-_MASK = 0xFFFFFFFF
+Words = npt.NDArray[np.uint32]
+_word = np.uint32
 
 
-def _mix(h: Tensor) -> Tensor:
-    """Murmur3's finaliser on 32-bit words held in int64: every bit of the input changes half of the output's."""
-    h = (h ^ (h >> 16)) * 0x85EBCA6B & _MASK
-    h = (h ^ (h >> 13)) * 0xC2B2AE35 & _MASK
-    return h ^ (h >> 16)
+def _mix(h: Words) -> Words:
+    """Murmur3's finaliser: every bit of the input changes half of the output's. Products wrap at 32 bits."""
+    h = (h ^ (h >> _word(16))) * _word(0x85EBCA6B)
+    h = (h ^ (h >> _word(13))) * _word(0xC2B2AE35)
+    return h ^ (h >> _word(16))
 
 
 @lru_cache(maxsize=256)
-def _slots(name: str, count: int) -> Tensor:
-    """Words that stand for a latent and its ``count`` places, int64 (count,)."""
-    return _mix((torch.arange(count) * 0x9E3779B1 + zlib.crc32(name.encode())) & _MASK)
+def _slots(name: str, count: int) -> Words:
+    """Words that stand for a latent and its ``count`` places, (count,)."""
+    return _mix(np.arange(count, dtype=_word) * _word(0x9E3779B1) + _word(zlib.crc32(name.encode())))
 
 
 class Draws:
@@ -47,12 +50,14 @@ class Draws:
     """
 
     def __init__(self, index_B: Tensor, seed: int, split: str):
-        stream = zlib.crc32(f"{seed}/{split}".encode())
-        self.key_B = _mix(_mix((index_B & _MASK) ^ stream) ^ (index_B >> 32 & _MASK) ^ 0x9E3779B9)
+        stream = _word(zlib.crc32(f"{seed}/{split}".encode()))
+        index = index_B.numpy()
+        low, high = (index & 0xFFFFFFFF).astype(_word), (index >> 32 & 0xFFFFFFFF).astype(_word)
+        self.key_B = _mix(_mix(low ^ stream) ^ high ^ _word(0x9E3779B9))
 
     def __call__(self, name: str, *shape: int) -> Tensor:
-        h = _mix(_mix(self.key_B[:, None] ^ _slots(name, math.prod(shape))) + 0x7F4A7C15 & _MASK)
-        return ((h >> 8).float() * 2.0**-24).view(-1, *shape)
+        h = _mix(_mix(self.key_B[:, None] ^ _slots(name, math.prod(shape))) + _word(0x7F4A7C15))
+        return torch.from_numpy((h >> _word(8)).astype(np.float32) * np.float32(2.0**-24)).view(-1, *shape)
 
     def between(self, name: str, bounds: tuple[float, float], *shape: int) -> Tensor:
         """Uniform within ``bounds``."""
