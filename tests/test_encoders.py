@@ -12,9 +12,9 @@ from avlib import encoders
 from avlib.encoders.wave import WaveNet
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...], int]] = {
-    "ImageSmall": (encoders.ImageSmall, (2, 3, 64, 64), (2, 128, 8, 8), 257_702),
-    "ImageSmall stride 4": (lambda: encoders.ImageSmall(16, 32, 4), (2, 3, 64, 64), (2, 32, 16, 16), 25_782),
-    "AudioSmall": (encoders.AudioSmall, (2, 64, 100), (2, 128, 8, 13), 113_906),
+    "ImageSmall": (encoders.ImageSmall, (2, 3, 64, 64), (2, 128, 8, 8), 257_696),
+    "ImageSmall stride 4": (lambda: encoders.ImageSmall(16, 32, 4), (2, 3, 64, 64), (2, 32, 16, 16), 25_776),
+    "AudioSmall": (encoders.AudioSmall, (2, 64, 100), (2, 128, 8, 13), 113_904),
     "ImageVGG": (encoders.ImageVGG, (1, 3, 224, 224), (1, 512, 28, 28), 4_687_296),
     "ImageVGG of AVE": (lambda: encoders.ImageVGG(2), (1, 3, 224, 224), (1, 512, 14, 14), 4_687_296),
     "AudioVGG": (encoders.AudioVGG, (1, 257, 199), (1, 512, 32, 24), 4_686_144),
@@ -24,17 +24,17 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...]
     "AudioResNet 18": (lambda: encoders.AudioResNet(18, 16), (1, 64, 100), (1, 512, 4, 7), 11_170_240),
     "ImageResNet18": (encoders.ImageResNet18, (1, 3, 64, 64), (1, 512, 2, 2), 11_176_512),
     "ImageResNet18 stride 16": (lambda: encoders.ImageResNet18(64, 16), (1, 3, 64, 64), (1, 64, 4, 4), 11_209_344),
-    "VideoSmall": (encoders.VideoSmall, (2, 8, 3, 64, 64), (2, 128, 8, 8, 8), 48_374),
+    "VideoSmall": (encoders.VideoSmall, (2, 8, 3, 64, 64), (2, 128, 8, 8, 8), 48_368),
     "VideoSmall halves time": (
         lambda: encoders.VideoSmall(time_stride=4),
         (2, 8, 3, 32, 32),
         (2, 128, 2, 4, 4),
-        48_374,
+        48_368,
     ),
     "VideoR2Plus1D18": (encoders.VideoR2Plus1D18, (1, 8, 3, 32, 32), (1, 512, 1, 2, 2), 31_300_125),
     "VideoMC3": (encoders.VideoMC3, (1, 4, 3, 32, 32), (1, 512, 4, 2, 2), 11_490_240),
     "WaveSmall": (encoders.WaveSmall, (2, 32_000), (2, 256, 17), 190_928),
-    "SpeechSmall": (encoders.SpeechSmall, (2, 40, 300), (2, 128, 75), 453_570),
+    "SpeechSmall": (encoders.SpeechSmall, (2, 40, 300), (2, 128, 75), 453_568),
     "UNetSmall": (encoders.UNetSmall, (2, 1, 129, 77), (2, 1, 129, 77), 776_929),
 }
 
@@ -54,6 +54,11 @@ def test_every_parameter_learns(name: str) -> None:
     net = make()
     net(torch.rand(inputs)).square().mean().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["ImageSmall", "AudioSmall", "VideoSmall", "SpeechSmall"])
+def test_the_first_normalisation_learns_nothing(name: str) -> None:
+    assert not list(CASES[name][0]().input.parameters())
 
 
 @pytest.mark.parametrize("name", ["ImageSmall", "AudioSmall", "UNetSmall", "ImageResNet18"])

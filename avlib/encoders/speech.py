@@ -27,7 +27,7 @@ class SpeechSmall(nn.Module):
     def __init__(self, bands: int = 40, dim: int = 128, width: int = 64) -> None:
         super().__init__()
         self.bands = bands
-        self.input = nn.BatchNorm2d(1)
+        self.input = nn.BatchNorm2d(1, affine=False)
         self.layers = nn.Sequential(
             nn.Conv1d(bands, width, 1),
             nn.ReLU(inplace=True),

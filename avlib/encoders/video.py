@@ -51,7 +51,7 @@ class VideoSmall(nn.Module):
         self.stride = stride
         widths = [width * min(2**n, 4) for n in range(blocks)]
         halved = time_stride.bit_length() - 1
-        self.input = nn.BatchNorm3d(3)
+        self.input = nn.BatchNorm3d(3, affine=False)
         self.blocks = nn.Sequential(
             *(
                 _SpaceThenTime(i, o, 2 if n >= blocks - halved else 1)
