@@ -141,6 +141,18 @@ class Record:
         columns = ["claim", "metric", "better", "worse", "difference", "lo", "hi", "holds", "source", "tag"]
         return pd.DataFrame(list(self.tested), columns=columns)
 
+    def verdicts(self) -> str:
+        """The claims to read: verdict, metric, difference and interval; seed by seed where one is not reproduced."""
+        lines = []
+        for row in self.tested:
+            lines.append(f"{row['holds']:>14}: {row['claim']}")
+            if row["difference"] is not None:
+                interval = "" if row["lo"] is None else f" [{row['lo']:+.3f}, {row['hi']:+.3f}]"
+                lines.append(f"{'':>14}  {row['metric']}, {row['difference']:+.3f}{interval}")
+            if row["holds"] == FAILS:
+                lines.append(f"{'':>14}  seed by seed: " + " ".join(f"{value:+.3f}" for value in row["each"]))
+        return "\n".join(lines)
+
     def stale(self) -> list[str]:
         """Why the record no longer stands for today's code; empty where it does."""
         try:
@@ -356,18 +368,20 @@ def judge(record: Record, claim: Claim) -> dict[str, Any]:
     """Compare the two sides of a claim seed by seed: Student's interval of the paired difference, and a verdict.
 
     Returns:
-        The claim, ``difference``, ``lo``, ``hi`` (None for a single seed) and ``holds``: ``"holds"``,
-        ``"not reproduced"``, ``"too few seeds"`` (fewer than three) or ``"not measured"`` (an arm was not run).
+        The claim, ``difference``, ``lo``, ``hi`` (None for a single seed), ``each`` seed's difference and ``holds``:
+        ``"holds"``, ``"not reproduced"``, ``"too few seeds"`` (fewer than three) or ``"not measured"`` (an arm was
+        not run).
     """
     from avlib.evaluate import stats
 
     row: dict[str, Any] = {"claim": claim.text, "metric": claim.metric, "better": claim.better, "worse": claim.worse}
     row |= {"source": claim.source, "tag": claim.tag, "margin": claim.margin}
     if any(arm != CHANCE and arm not in record.arms for arm in (claim.better, claim.worse)):
-        return row | {"difference": None, "lo": None, "hi": None, "holds": MISSING}
+        return row | {"difference": None, "lo": None, "hi": None, "each": [], "holds": MISSING}
     better, worse = _pairs(record, claim)
     if not better:
-        return row | {"difference": None, "lo": None, "hi": None, "holds": MISSING}
+        return row | {"difference": None, "lo": None, "hi": None, "each": [], "holds": MISSING}
+    row["each"] = [round(b - w, 6) for b, w in zip(better, worse, strict=True)]
     found = stats.difference(better, worse, 0.0 if claim.equal else claim.margin)
     verdict = found.holds
     if claim.equal:

@@ -85,6 +85,26 @@ def test_claims_are_judged_over_paired_seeds(place: Path) -> None:
     assert claims.loc["trained errs less", "holds"] == "holds"
 
 
+def test_verdicts_are_the_claims_in_words(place: Path) -> None:
+    record = run()
+    lines = record.verdicts().split("\n")
+    assert lines[0] == "         holds: trained beats untrained"
+    row = record.claims().iloc[0]
+    assert lines[1].strip() == f"accuracy, +0.300 [{row['lo']:+.3f}, {row['hi']:+.3f}]"
+    at = lines.index("not reproduced: untrained beats trained")
+    assert lines[at + 2].strip() == "seed by seed: -0.300 -0.300 -0.300"
+    assert sum("seed by seed" in line for line in lines) == 1
+
+
+def test_verdicts_without_an_interval_or_a_measurement(place: Path) -> None:
+    lines = run(1).verdicts().split("\n")
+    assert lines[:2] == [" too few seeds: trained beats untrained", "                accuracy, +0.300"]
+
+
+def test_what_was_not_measured_is_one_line(place: Path) -> None:
+    assert run(arms=["trained"]).verdicts().startswith("  not measured: trained beats untrained\n  not measured: ")
+
+
 def test_few_seeds_and_absent_arms_prove_nothing(place: Path) -> None:
     assert set(run(1).claims()["holds"]) == {"too few seeds"}
 

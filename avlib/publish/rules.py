@@ -20,6 +20,8 @@ from avlib.publish.chapters import Cell, Chapter, Notebook, tags
 
 CODE_LINES = 15
 """Lines that a code cell may have, blank ones not counted."""
+CODE_COLUMNS = 100
+"""Width of a line of code that a page shows without scrolling."""
 CODE_MEDIAN = 8
 """What half of a chapter's code cells must not exceed, lines."""
 PROSE_WORDS = 160
@@ -185,7 +187,7 @@ def outputs(page: Page) -> Iterator[Problem]:
 
 
 def length(page: Page) -> Iterator[Problem]:
-    """Short cells: code by its lines (and their median), Markdown by its words."""
+    """Short cells: code by its lines (and their median) and their width, Markdown by its words."""
     sizes = []
     for i, cell in page.code:
         lines = sum(1 for line in cell["source"].split("\n") if line.strip())
@@ -194,6 +196,9 @@ def length(page: Page) -> Iterator[Problem]:
         sizes.append(lines)
         if lines > CODE_LINES:
             yield page.problem("length", f"{lines} lines of code; at most {CODE_LINES}", i)
+        widest = max(map(len, cell["source"].split("\n")))
+        if widest > CODE_COLUMNS:
+            yield page.problem("length", f"a line of {widest} columns; at most {CODE_COLUMNS}", i)
     if sizes and statistics.median(sizes) > CODE_MEDIAN:
         yield page.problem(
             "length", f"half of the code cells have more than {CODE_MEDIAN} lines (median {statistics.median(sizes):g})"
