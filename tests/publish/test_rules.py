@@ -82,7 +82,7 @@ BAD = [
     ("outputs", puts(stream("read /home/me/data/a.wav\n")), "/home/me"),
     ("outputs", puts(shown(text_plain="<object at 0x7f00aa112233>")), "0x7f00"),
     ("length", add(code(LONG)), "16 lines"),
-    ("length", add(code(f"name = \"{chr(97) * 93}\"")), "a line of 102 columns; at most 100"),
+    ("length", add(code(f'name = "{chr(97) * 93}"')), "a line of 102 columns; at most 100"),
     (
         "length",
         lambda cells: [c.update(source="\n".join("abcdefghi")) for c in cells if c["cell_type"] == "code"],
