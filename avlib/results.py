@@ -131,6 +131,20 @@ class Record:
         grouped = pd.DataFrame(rows, columns=["arm", "metric", "value"]).groupby(["arm", "metric"], sort=False)["value"]
         return grouped.agg(mean="mean", sd="std", n="count")
 
+    def summary(self, metrics: Sequence[str] | None = None) -> str:
+        """The mean of each arm over the seeds, to read; every metric or those named.
+
+        Raises:
+            ValueError: an unknown metric; the right names are listed.
+        """
+        known = list(dict.fromkeys(metric for cell in self.cells for metric in cell.metrics))
+        for metric in metrics or ():
+            if metric not in known:
+                raise unknown(f"metric of {self.method}", metric, known)
+        table = self.table()["mean"].unstack().loc[list(self.arms), list(metrics or known)]
+        text = table.round(3).rename_axis(index=None, columns=None).to_string(na_rep="")
+        return f"{text}\nmeans over the seeds {', '.join(map(str, self.seeds))}"
+
     def claims(self) -> pd.DataFrame:
         """One row a claim: what was compared, ``difference``, ``lo``, ``hi``, ``holds`` and where the claim stands.
 

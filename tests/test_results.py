@@ -85,6 +85,17 @@ def test_claims_are_judged_over_paired_seeds(place: Path) -> None:
     assert claims.loc["trained errs less", "holds"] == "holds"
 
 
+def test_a_summary_has_a_line_an_arm(place: Path) -> None:
+    record = run()
+    lines = record.summary(["accuracy"]).split("\n")
+    assert [line.split()[0] for line in lines] == ["accuracy", *record.arms, "means"]
+    assert lines[1].split() == ["trained", "0.91"]
+    assert lines[-1] == "means over the seeds 0, 1, 2"
+    assert len(record.summary().split("\n")[0].split()) == len(record.cells[0].metrics)
+    with pytest.raises(ValueError, match="unknown metric of .*'acuracy'; did you mean 'accuracy'"):
+        record.summary(["acuracy"])
+
+
 def test_verdicts_are_the_claims_in_words(place: Path) -> None:
     record = run()
     lines = record.verdicts().split("\n")
