@@ -145,6 +145,19 @@ class Record:
         text = table.round(3).rename_axis(index=None, columns=None).to_string(na_rep="")
         return f"{text}\nmeans over the seeds {', '.join(map(str, self.seeds))}"
 
+    def beside(self, scores: dict[str, float], arm: str) -> str:
+        """One line a score of a single run, beside the least and the greatest that the seeds of ``arm`` reached.
+
+        Raises:
+            ValueError: unknown arm or metric; the right names are listed.
+        """
+        width = max(map(len, scores), default=0)
+        lines = []
+        for metric, value in scores.items():
+            values = self.values(arm, metric)
+            lines.append(f"{metric:>{width}}: here {value:.3f}, recorded {min(values):.3f} to {max(values):.3f}")
+        return "\n".join(lines)
+
     def claims(self) -> pd.DataFrame:
         """One row a claim: what was compared, ``difference``, ``lo``, ``hi``, ``holds`` and where the claim stands.
 

@@ -96,6 +96,16 @@ def test_a_summary_has_a_line_an_arm(place: Path) -> None:
         record.summary(["acuracy"])
 
 
+def test_a_single_run_stands_beside_the_record(place: Path) -> None:
+    record = run()
+    values = record.values("trained", "accuracy")
+    line = f"accuracy: here 0.875, recorded {min(values):.3f} to {max(values):.3f}"
+    assert record.beside({"accuracy": 0.875}, "trained") == line
+    assert record.beside({}, "trained") == ""
+    with pytest.raises(ValueError, match="unknown arm of toy 'traned'"):
+        record.beside({"accuracy": 0.5}, "traned")
+
+
 def test_verdicts_are_the_claims_in_words(place: Path) -> None:
     record = run()
     lines = record.verdicts().split("\n")
