@@ -92,7 +92,7 @@ def test_a_summary_has_a_line_an_arm(place: Path) -> None:
     assert lines[1].split() == ["trained", "0.91"]
     assert lines[-1] == "means over the seeds 0, 1, 2"
     assert len(record.summary().split("\n")[0].split()) == len(record.cells[0].metrics)
-    with pytest.raises(ValueError, match="unknown metric of .*'acuracy'; did you mean 'accuracy'"):
+    with pytest.raises(ValueError, match=r"unknown metric of .*'acuracy'; did you mean 'accuracy'"):
         record.summary(["acuracy"])
 
 
@@ -102,7 +102,7 @@ def test_a_single_run_stands_beside_the_record(place: Path) -> None:
     line = f"accuracy: here 0.875, recorded {min(values):.3f} to {max(values):.3f}"
     assert record.beside({"accuracy": 0.875}, "trained") == line
     assert record.beside({}, "trained") == ""
-    with pytest.raises(ValueError, match="unknown arm of toy 'traned'"):
+    with pytest.raises(ValueError, match="toy 'traned'; did you mean 'trained'"):
         record.beside({"accuracy": 0.5}, "traned")
 
 
