@@ -68,6 +68,10 @@ CLAIMS = (
         "probe", "trained", "scenes only", f"{_PAPER}, ablation", tag="teachers",
     ),
     Claim(
+        "Teachers of equal weight teach more than with the released code's weights",
+        "probe", "trained", "released weights", "ours: the paper's equation 1 against the released code", tag="weights",
+    ),
+    Claim(
         "A middle layer tells more than the first one",
         "middle over early", "trained", "chance", f"{_PAPER}, layers", tag="layers",
     ),
