@@ -212,7 +212,9 @@ def test_with_labels_both_senses_name_and_the_ear_hears_two(world: World) -> Non
     parts = method.loss(world.batch(range(8)), 0)
     for name in ("see", "hear", "sum"):
         assert float(parts[name]) == pytest.approx(math.log(4) / 2, abs=1e-6)
-    assert float(parts["loss"].detach()) == pytest.approx(sum(float(v) for k, v in parts.items() if k != "loss"))
+    assert float(parts["loss"].detach()) == pytest.approx(
+        sum(float(v.detach()) for k, v in parts.items() if k != "loss")
+    )
 
 
 def test_every_quarter_of_a_foreign_picture_is_asked_to_be_quiet() -> None:
