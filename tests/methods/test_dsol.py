@@ -211,7 +211,7 @@ def test_with_labels_both_senses_name_and_the_ear_hears_two(world: World) -> Non
         nn.init.zeros_(head.bias)
     parts = method.loss(world.batch(range(8)), 0)
     for name in ("see", "hear", "sum"):
-        assert float(parts[name]) == pytest.approx(math.log(4) / 2, abs=1e-6)
+        assert float(parts[name].detach()) == pytest.approx(math.log(4) / 2, abs=1e-6)
     assert float(parts["loss"].detach()) == pytest.approx(
         sum(float(v.detach()) for k, v in parts.items() if k != "loss")
     )
