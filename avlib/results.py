@@ -403,9 +403,8 @@ def judge(record: Record, claim: Claim) -> dict[str, Any]:
 
     row: dict[str, Any] = {"claim": claim.text, "metric": claim.metric, "better": claim.better, "worse": claim.worse}
     row |= {"source": claim.source, "tag": claim.tag, "margin": claim.margin}
-    if any(arm != CHANCE and arm not in record.arms for arm in (claim.better, claim.worse)):
-        return row | {"difference": None, "lo": None, "hi": None, "each": [], "holds": MISSING}
-    better, worse = _pairs(record, claim)
+    measured = {claim.better, claim.worse} <= {CHANCE, *record.arms}
+    better, worse = _pairs(record, claim) if measured else ([], [])
     if not better:
         return row | {"difference": None, "lo": None, "hi": None, "each": [], "holds": MISSING}
     row["each"] = [round(b - w, 6) for b, w in zip(better, worse, strict=True)]

@@ -190,13 +190,14 @@ def length(page: Page) -> Iterator[Problem]:
     """Short cells: code by its lines (and their median) and their width, Markdown by its words."""
     sizes = []
     for i, cell in page.code:
-        lines = sum(1 for line in cell["source"].split("\n") if line.strip())
+        rows = cell["source"].split("\n")
+        lines = sum(1 for row in rows if row.strip())
         if "quiz" in tags(cell):
             continue
         sizes.append(lines)
         if lines > CODE_LINES:
             yield page.problem("length", f"{lines} lines of code; at most {CODE_LINES}", i)
-        widest = max(map(len, cell["source"].split("\n")))
+        widest = max(map(len, rows))
         if widest > CODE_COLUMNS:
             yield page.problem("length", f"a line of {widest} columns; at most {CODE_COLUMNS}", i)
     if sizes and statistics.median(sizes) > CODE_MEDIAN:

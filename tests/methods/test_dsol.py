@@ -224,7 +224,7 @@ def test_every_quarter_of_a_foreign_picture_is_asked_to_be_quiet() -> None:
     halves = [look_BDYX[:, :, :2], look_BDYX[:, :, 2:]]
     quarters = [method.pairs(half[..., part], audio_BD) for half in halves for part in (slice(3), slice(3, 6))]
     wanted = reference.quiet(logit_BB.detach().numpy(), torch.stack(quarters).detach().numpy())
-    assert float(method.quiet(logit_BB, look_BDYX, audio_BD)) == pytest.approx(wanted, abs=1e-6)
+    assert float(method.quiet(logit_BB, look_BDYX, audio_BD).detach()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_quarters_count_in_stage_two_only(world: World) -> None:
@@ -311,13 +311,12 @@ def test_it_finds_and_groups_things_within_seconds() -> None:
     method = SoundingObjects(256, clusters=8, dim=32, width=8)
     fit(method, Stream(world, 32, 256), TrainConfig(steps=150, lr=1.5e-2, progress=False))
     Recluster(lambda: dsol.batches(world, 256), 1)(method, world.batch([0]), 0)
-    assert dsol.dictionary(method, world, 256).purity > 0.45
+    assert dsol.dictionary(method, world, 256).purity > 0.5
     batch = world.batch(range(500, 564))
     with torch.no_grad():
         area_BYX = method.eval().area(*method.maps(batch))
-    thing_BYX = dsol.box_masks(batch, 32)[:, 0]
-    hit_B = localize.pointing(localize.resize(area_BYX, 32), thing_BYX)
-    assert float(np.nanmean(hit_B)) > 1.5 * thing_BYX.mean()
+    hit_B = localize.pointing(localize.resize(area_BYX, 32), dsol.box_masks(batch, 32)[:, 0])
+    assert float(np.nanmean(hit_B)) > 0.6
 
 
 # --- the recipe
