@@ -86,6 +86,17 @@ def test_same_figure_gives_the_same_bytes(drawn):
     assert [figure.png() for figure in again] == [drawn[name].png() for name in ("contact_sheet", "seeds")]
 
 
+def test_a_png_has_a_palette_and_the_colours_stay() -> None:
+    figure = figures.contact_sheet(clips(4), CLASSES)
+    file = io.BytesIO()
+    with style.look():
+        figure.savefig(file, format="png")
+    whole, packed = Image.open(file).convert("RGB"), Image.open(io.BytesIO(figure.png()))
+    assert packed.mode == "P" and packed.size == whole.size
+    off = np.abs(np.asarray(whole, float) - np.asarray(packed.convert("RGB"), float))
+    assert off.mean() < 4 and len(figure.png()) < 0.75 * len(file.getvalue())
+
+
 def test_matplotlib_keeps_its_own_settings():
     before = dict(mpl.rcParams)
     figures.seeds_strip({"a": [1.0, 2.0]}).png()
