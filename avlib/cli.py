@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import avlib
 from avlib.errors import unknown
-from avlib.profiles import profile as find_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,17 +147,15 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from avlib import recipes
+    from avlib import experiment, recipes
 
-    recipe, budget = recipes.load(arguments.method), find_profile(arguments.profile, arguments.method)
-    arm = arguments.arm or recipe.ARMS[0]
+    recipe = recipes.load(arguments.method)
+    arm = arguments.arm or next(iter(recipe.ARMS))
     recipes.check_arm(recipe, arm)
-    out = arguments.out or Path("runs", "train", arguments.method, budget.name, f"{arm}-{arguments.seed}")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # before the recipe asks which share of the clips is its own
-        from avlib import distributed, train
-
-        distributed.setup(train.device_of(arguments.device))
-    _, history = recipe.train(budget, arguments.seed, arm, out=out, device=arguments.device)
+    out = arguments.out or Path("runs", "train", arguments.method, arguments.profile, f"{arm}-{arguments.seed}")
+    run = experiment.open(arguments.method, arguments.profile, arguments.seed, arguments.device, out)
+    run.trained(recipe, arm)
+    history = run.history
     if os.environ.get("RANK", "0") != "0":
         return
     if not history.steps:

@@ -1,4 +1,4 @@
-"""How much work a run is: one table, read by every chapter, recipe and command.
+"""How much work a run is: one table of sizes; what a method needs otherwise stands in its recipe's ``BUDGET``.
 
 ``smoke`` asks only whether a thing runs (seconds), ``cpu`` is what the book prints (two cores, at most 100 s a
 chapter), ``gpu`` takes one card for minutes: larger pictures, full-size encoders.
@@ -6,9 +6,12 @@ chapter), ``gpu`` takes one card for minutes: larger pictures, full-size encoder
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from avlib.errors import unknown
+from avlib.recipes import load
 
 
 @dataclass(frozen=True)
@@ -48,30 +51,14 @@ PROFILES: dict[str, Profile] = {
     "gpu":   Profile("gpu",    128,   96,  128, 4000,    0,  4096,  5, True,  True),
 }
 
-# What a method needs otherwise. Anything that is not named here is as above.
-_METHODS: dict[str, dict[str, dict[str, int | bool]]] = {
-    # method  profile  fields
-    "l3":      {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 480}},
-    "dsol":    {
-        "smoke": {"batch": 16, "steps": 12, "count": 64}, "gpu": {"count": 16384},
-        "cpu": {"batch": 32, "steps": 560, "count": 1024, "eval_count": 256},
-    },
-    "l3_real": {"smoke": {"batch": 16}, "cpu": {"steps": 120}},
-    "soundnet": {
-        "smoke": {"batch": 16, "count": 64, "eval_count": 128},
-        "cpu": {"batch": 32, "steps": 208, "count": 2048},
-        "gpu": {"batch": 64, "eval_count": 1024},
-    },
-    "soundnet_real": {"smoke": {"batch": 8, "count": 32}, "cpu": {"batch": 32, "steps": 160, "count": 640}},
-}
 # fmt: on
 
 
 def profile(name: str, method: str | None = None) -> Profile:
-    """The profile ``name``, with what ``method`` (the name of its recipe) changes in it.
+    """The profile ``name``, with what the recipe of ``method`` changes in it (its ``BUDGET``).
 
     Raises:
-        ValueError: an unknown profile; the right names are listed.
+        ValueError: an unknown profile, method or field; the right names are listed.
 
     Examples:
         >>> profile("cpu").size
@@ -79,17 +66,15 @@ def profile(name: str, method: str | None = None) -> Profile:
     """
     if name not in PROFILES:
         raise unknown("profile", name, PROFILES)
-    changes = _METHODS.get(method or "", {}).get(name, {})
-    return replace(PROFILES[name], **changes)  # type: ignore[arg-type]
+    return PROFILES[name] if method is None else _changed(PROFILES[name], getattr(load(method), "BUDGET", {}))
 
 
-def check() -> None:
-    """Every override names a profile and a field; raises ValueError where one does not."""
-    names = [f.name for f in fields(Profile)]
-    for overrides in _METHODS.values():
-        for name, changes in overrides.items():
-            if name not in PROFILES:
-                raise unknown("profile", name, PROFILES)
-            for key in changes:
-                if key not in names:
-                    raise unknown("profile field", key, names)
+def _changed(plain: Profile, budget: Mapping[str, Mapping[str, Any]]) -> Profile:
+    known = [f.name for f in fields(Profile)]
+    for name, changes in budget.items():
+        if name not in PROFILES:
+            raise unknown("profile", name, PROFILES)
+        for key in changes:
+            if key not in known:
+                raise unknown("profile field", key, known)
+    return replace(plain, **budget.get(plain.name, {}))

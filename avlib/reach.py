@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TABLES = {("avlib.profiles", "PROFILES"), ("avlib.profiles", "_METHODS"), ("avlib.world.presets", "PRESETS")}
+TABLES = {("avlib.profiles", "PROFILES"), ("avlib.world.presets", "PRESETS")}
 """Tables of which an entry counts only where its key stands as text in reached code: a new preset ages nobody else."""
 
 MODULE_LEVEL = ""

@@ -263,9 +263,8 @@ def run_claims(
         _write(_cell_path(name, profile, cell.arm, cell.seed), asdict(cell) | {"stamp": stamp})
         cells[cell.arm, cell.seed] = cell
         say(f"{cell.arm}, seed {cell.seed}: {cell.seconds:.0f} s, {_line(cell.metrics)}")
-    wanted = sorted(
-        (c for c in cells.values() if c.arm in recipe.ARMS), key=lambda c: (recipe.ARMS.index(c.arm), c.seed)
-    )
+    order = list(recipe.ARMS)
+    wanted = sorted((c for c in cells.values() if c.arm in order), key=lambda c: (order.index(c.arm), c.seed))
     return _keep(name, profile, recipe, wanted, about | {"seconds": round(time.monotonic() - begun, 1)}, device)
 
 
@@ -294,8 +293,10 @@ def _limit_threads(threads: int) -> None:
 
 
 def _run_cell(name: str, budget: Profile, seed: int, arm: str, device: str) -> Cell:
+    from avlib.experiment import Run, run_cell
+
     begun = time.monotonic()
-    metrics = recipes.load(name).run(budget, seed, arm, device)
+    metrics = run_cell(recipes.load(name), Run(budget, seed, device), arm)
     bad = [f"{metric} is {value}" for metric, value in metrics.items() if not math.isfinite(value)]
     if bad or not metrics:
         raise ValueError(f"{name}, arm {arm}, seed {seed}: {'; '.join(bad) or 'no metric was measured'}")

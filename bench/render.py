@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from avlib.profiles import profile
+from avlib import experiment
 from avlib.recipes import l3
 from avlib.world import World, render
 
@@ -93,9 +93,8 @@ def pixels(world: World) -> float:
 
 def share() -> float:
     """Part of a training step that goes into its clips, median over steps."""
-    budget = profile("cpu", "l3")
-    world = l3.worlds(budget)[0]
-    made = l3.build(budget)
+    run = experiment.open("l3", device="cpu")
+    budget, world, made = run.budget, run.world(), l3.build(run)
     optimiser = torch.optim.AdamW(made.parameters())
     parts = []
     for k in range(REPEATS):

@@ -14,11 +14,11 @@ from avlib import checkpoints, cli
 RECIPE = """
 import torch
 from torch import nn
+from avlib.experiment import Arm
 from avlib.results import Claim
-from avlib.train import TrainConfig, fit
 from avlib.types import Batch
 
-ARMS = ("trained", "untrained")
+ARMS = {"trained": Arm(), "untrained": Arm(steps=0)}
 CHANCE = {"accuracy": 0.5}
 CLAIMS = (Claim("training helps", "accuracy", "trained", "untrained"),)
 
@@ -29,16 +29,15 @@ class Toy(nn.Module):
     def loss(self, batch, step):
         return {"loss": (self.layer(batch.wave_BS) - 1).square().mean()}
 
-def train(profile, seed, arm=ARMS[0], out=None, device="auto"):
-    torch.manual_seed(seed)
-    method = Toy()
-    steps = profile.steps if arm == "trained" else 0
-    config = TrainConfig(steps=steps, seed=seed, out=out, device=device, progress=False)
-    return method, fit(method, lambda step: Batch(torch.arange(2), torch.ones(2, 4)), config)
+def train(run, arm="trained"):
+    method = run.build(Toy)
+    batches = lambda step: Batch(torch.arange(2), torch.ones(2, 4))
+    run.fit(method, batches, run.steps(ARMS[arm]), 3e-3, progress=False)
+    return method
 
-def run(profile, seed, arm, device="auto"):
-    _, history = train(profile, seed, arm, device=device)
-    return {"accuracy": 0.9 + 0.001 * seed if history.steps else 0.5, "steps": float(profile.steps)}
+def measure(method, run, arm="trained"):
+    found = 0.9 + 0.001 * run.seed if arm == "trained" else 0.5
+    return {"accuracy": found, "steps": float(run.budget.steps)}
 """
 
 
@@ -197,17 +196,17 @@ SHARED = """
 import torch
 from avlib import distributed
 from cli_recipes import toy
-from cli_recipes.toy import ARMS, CLAIMS, run
+from cli_recipes.toy import ARMS, CLAIMS, measure
 
 def clips(step):
     wave_BS = torch.randn(4, 4, generator=torch.Generator().manual_seed(step))
     rows = torch.arange(4).chunk(distributed.world_size())[distributed.rank()]
     return toy.Batch(torch.arange(4), wave_BS).select(rows)
 
-def train(profile, seed, arm=ARMS[0], out=None, device="auto"):
-    torch.manual_seed(seed)
-    method = toy.Toy()
-    return method, toy.fit(method, clips, toy.TrainConfig(steps=6, log_every=1, out=out, device=device, progress=False))
+def train(run, arm="trained"):
+    method = run.build(toy.Toy)
+    run.fit(method, clips, 6, 3e-3, log_every=1, progress=False)
+    return method
 """
 
 

@@ -1,10 +1,11 @@
 """The table of profiles."""
 
 import dataclasses
+import types
 
 import pytest
 
-from avlib import profiles
+from avlib import profiles, recipes
 from avlib.profiles import PROFILES, profile
 
 
@@ -21,10 +22,15 @@ def test_names_stand_in_their_rows() -> None:
     assert all(row.name == name for name, row in PROFILES.items())
 
 
+def own(monkeypatch: pytest.MonkeyPatch, budget: dict[str, dict[str, int]]) -> None:
+    monkeypatch.setattr(profiles, "load", lambda name: types.SimpleNamespace(BUDGET=budget))
+
+
 def test_a_method_may_change_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(profiles._METHODS, "toy", {"cpu": {"steps": 7}})
+    own(monkeypatch, {"cpu": {"steps": 7}})
     assert profile("cpu", "toy") == dataclasses.replace(profile("cpu"), steps=7)
     assert profile("gpu", "toy") == profile("gpu")
+    monkeypatch.setattr(profiles, "load", lambda name: types.SimpleNamespace())
     assert profile("cpu", "another") == profile("cpu")
 
 
@@ -33,11 +39,12 @@ def test_an_unknown_profile_lists_the_right_ones() -> None:
         profile("cpuu")
 
 
-def test_the_overrides_name_profiles_and_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    profiles.check()
-    monkeypatch.setitem(profiles._METHODS, "toy", {"cpu": {"stepps": 7}})
+def test_the_recipes_budgets_name_profiles_and_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in recipes.names():
+        assert profile("smoke", name).steps <= profile("cpu", name).steps
+    own(monkeypatch, {"cpu": {"stepps": 7}})
     with pytest.raises(ValueError, match="unknown profile field 'stepps'; did you mean 'steps'"):
-        profiles.check()
-    monkeypatch.setitem(profiles._METHODS, "toy", {"cpuu": {}})
+        profile("smoke", "toy")
+    own(monkeypatch, {"cpuu": {}})
     with pytest.raises(ValueError, match="unknown profile 'cpuu'"):
-        profiles.check()
+        profile("cpu", "toy")

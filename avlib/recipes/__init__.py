@@ -1,11 +1,12 @@
-"""How each paper's method is trained and judged here: its world, its budget, the arms of its experiment, its claims.
+"""How each paper's method is trained and judged here: its budget, the arms of its experiment, its claims.
 
 A recipe is a module with
 
-* ``ARMS``: names of the arms; the first one is the method itself;
-* ``train(profile, seed, arm=ARMS[0], out=None, device="auto") -> (method, History)``;
-* ``run(profile, seed, arm, device="auto") -> dict[str, float]``: train one arm and measure it;
-* ``CLAIMS``: a tuple of `avlib.results.Claim`; ``CHANCE`` (optional): what each metric is worth by luck.
+* ``ARMS``: name → `avlib.experiment.Arm`; the first one is the method itself;
+* ``train(run, arm) -> nn.Module``: the trained net of one arm of an `avlib.experiment.Run`;
+* ``measure(method, run, arm) -> dict[str, float]``: what is recorded of it;
+* ``CLAIMS``: what the paper says of them;
+* ``BUDGET`` (optional): profile → what it changes in it; ``CHANCE`` (optional): what each metric is worth by luck.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import ModuleType
 
 from avlib.errors import unknown
 
-PARTS = ("ARMS", "CLAIMS", "train", "run")
+PARTS = ("ARMS", "CLAIMS", "train")
 
 
 def names() -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,11 @@ ARMS = (
     "two stages", "one stage", "perfect ear", "no filter", "class-agnostic", "whole-picture dictionary",
     "no solo scenes", "untrained", *TRIVIAL,
 )  # fmt: skip
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 16, "steps": 12, "count": 64},
+    "cpu": {"batch": 32, "steps": 560, "count": 1024, "eval_count": 256},
+    "gpu": {"count": 16384},
+}
 CLASSES = 8
 DIALS: dict[str, object] = {"classes": CLASSES, "side": (0.36, 0.44), "gain": (-2.0, 2.0)}
 """What all three worlds share: few classes, things of one size, none of them drowned by another."""

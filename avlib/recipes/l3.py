@@ -1,33 +1,35 @@
 """How Look, Listen and Learn is trained and judged here.
 
     avlib train l3 --profile cpu
-    avlib claims l3 --profile cpu --seeds 3
+    avlib claims l3 --profile cpu
 
-Pretext task: true and false pairs of the test split, false ones of another class, half and half. Features: linear
-probes of the pooled maps, unit purity, and the clusters they form.
+Pretext task: true and false pairs, false ones of another class, half and half; then the common exam. Each is asked
+twice, with unheard recordings both times: of drawings that were seen in training (known hands), in other colours, poses
+and places, and of drawings that never were (new hands).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from avlib import distributed
-from avlib.clustering import kmeans
-from avlib.encoders import pool_max
-from avlib.evaluate import clusters, probe, units
+from avlib.evaluate import units
+from avlib.evaluate.features import Features, features
+from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
-from avlib.profiles import Profile
 from avlib.results import Claim
-from avlib.train import History, TrainConfig, device_of, fit
-from avlib.types import Batch
-from avlib.world import Stream, World
+from avlib.world import World
 
-ARMS = ("trained", "cyclic pairs", "dubbed clips", "shuffled pairs", "untrained")
+BUDGET: dict[str, dict[str, Any]] = {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 480}}
+ARMS = {
+    "trained": Arm(),
+    "cyclic pairs": Arm(build={"all_pairs": False}),
+    "dubbed clips": Arm(world={"voiceover": 0.5}),
+    "shuffled pairs": Arm(shuffled=True),
+    "untrained": Arm(steps=0),
+}
 CHANCE = {"correspondence": 0.5}
 RATE, DECAY = 1.2e-2, 0.1
 """Largest learning rate of the one-cycle schedule, and weight decay; chosen on the validation split."""
@@ -61,117 +63,54 @@ CLAIMS = (
 )  # fmt: skip
 
 
-class Shuffled:
-    """A stream whose clips hear a neighbour's sound, so that pictures and sounds are independent."""
-
-    def __init__(self, stream: Stream):
-        self.stream = stream
-
-    def __call__(self, step: int) -> Batch:
-        batch = self.stream(step)
-        return replace(batch, wave_BS=batch.wave_BS.roll(1, 0))
+def train(run: Run, arm: str = "trained") -> nn.Module:
+    """Train one arm on clips of one thing each."""
+    return learn(run, run.world("solo", **ARMS[arm].world), ARMS[arm])
 
 
-def build(profile: Profile, all_pairs: bool = True) -> LookListenLearn:
-    """The method at the size of a profile."""
-    return LookListenLearn(dim=128, width=16, full=profile.full, all_pairs=all_pairs)
+def build(run: Run, **settings: Any) -> LookListenLearn:
+    """The net at the size of a run's profile."""
+    return run.build(LookListenLearn, dim=128, width=16, full=run.budget.full, **settings)
 
 
-def worlds(
-    profile: Profile, seed: int = 0, pack: str = "orchestra", device: torch.device | str = "cpu"
-) -> tuple[World, World]:
-    """Where to train and where to test: one thing a clip, other recordings."""
-    made = [World(pack, "solo", split, seed, profile.size, device=device) for split in ("train", "test")]
-    return made[0], made[1]
+def learn(run: Run, world: World, how: Arm, part: str = "") -> LookListenLearn:
+    """A net of the run's seed after an arm's steps in a world."""
+    method = build(run, **how.build)
+    run.fit(method, run.stream(world, shuffled=how.shuffled), run.steps(how), RATE, DECAY, part=part)
+    return method
 
 
-def learn(
-    world: World,
-    profile: Profile,
-    seed: int,
-    steps: int,
-    all_pairs: bool = True,
-    shuffled: bool = False,
-    out: Path | None = None,
-) -> tuple[LookListenLearn, History]:
-    """A net of this seed after ``steps`` steps (0 leaves it as it was born) on clips of ``world``."""
-    torch.manual_seed(seed)
-    method = build(profile, all_pairs)
-    ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
-    stream = Stream(world, profile.batch, profile.count, seed, **ranks)
-    config = TrainConfig(
-        steps=steps, lr=RATE, weight_decay=DECAY, seed=seed, out=out, device=str(world.device), amp=profile.amp
-    )
-    return method, fit(method, Shuffled(stream) if shuffled else stream, config)
-
-
-def train(
-    profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
-) -> tuple[nn.Module, History]:
-    """Train one arm; ``untrained`` takes no step."""
-    world = worlds(profile, seed, device=device_of(device))[0]
-    if arm == "dubbed clips":
-        world = World(world.pack, "solo", "train", seed, profile.size, device=world.device, voiceover=0.5)
-    steps = 0 if arm == "untrained" else profile.steps
-    return learn(world, profile, seed, steps, arm != "cyclic pairs", arm == "shuffled pairs", out)
-
-
-def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
-    """Train one arm and measure it on other recordings."""
-    method, _ = train(profile, seed, arm, device=device)
-    return measure(method, profile, seed, device_of(device))
-
-
-def batches(world: World, count: int, size: int = 64) -> Iterator[Batch]:
-    """The first ``count`` clips of a world."""
-    for start in range(0, count, size):
-        yield world.batch(range(start, min(start + size, count)))
-
-
-@dataclass(frozen=True)
-class Features:
-    """Pooled maps and labels of some clips, on the CPU."""
-
-    image_BD: Tensor
-    audio_BD: Tensor
-    label_B: Tensor
-
-
-@torch.no_grad()
-def features(method: LookListenLearn, world: World, count: int) -> Features:
-    """Features of the first ``count`` clips of a world."""
-    method.eval().to(world.device)
-    rows = []
-    for batch in batches(world, count):
-        image_BD, audio_BD = (pool_max(cells).cpu() for cells in method.maps(batch))
-        rows.append((image_BD, audio_BD, batch.truth.label_B.cpu()))
-    return Features(*(torch.cat(column) for column in zip(*rows, strict=True)))
-
-
-@torch.no_grad()
-def correspondence(method: LookListenLearn, found: Features) -> float:
-    """Share of right verdicts: each clip as it is, and with the sound of the next clip of another class."""
-    fusion = method.cpu().eval().fusion
-    count = len(found.label_B)
-    ahead_BB = (torch.arange(count) + torch.arange(count)[:, None]) % count
-    differs_BB = found.label_B[ahead_BB] != found.label_B[:, None]
-    other_B = ahead_BB.gather(1, differs_BB.int().argmax(1, keepdim=True)).squeeze(1)
-    true_B = fusion.pairs(found.image_BD, found.audio_BD) > 0
-    false_B = fusion.pairs(found.image_BD, found.audio_BD[other_B]) <= 0
-    return float((true_B.float().mean() + false_B.float().mean()) / 2)
-
-
-def measure(method: nn.Module, profile: Profile, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
+def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, float]:
     """Every number of the chapter: pretext accuracy, linear probes, unit purity, clusters."""
-    assert isinstance(method, LookListenLearn)
-    train_world, test_world = worlds(profile, seed, device=device)
-    seen, found = (features(method, world, profile.eval_count) for world in (train_world, test_world))
+    from avlib.clustering import kmeans
+    from avlib.evaluate import clusters, probe
+
+    seen, found = (features(method, run.batches(run.world("solo", split))) for split in ("train", "test"))
     scores = {"correspondence": correspondence(method, found)}
     for name in ("image", "audio"):
         train_BD, test_BD = getattr(seen, f"{name}_BD"), getattr(found, f"{name}_BD")
         scores[f"{name} probe"] = probe.linear_probe(train_BD, seen.label_B, test_BD, found.label_B).accuracy
         scores[f"{name} purity"] = units.unit_concepts(test_BD, found.label_B, draws=20).purity
-        generator = torch.Generator().manual_seed(seed)
-        cluster_B = kmeans(test_BD, len(test_world.classes), generator).label_N
+        generator = torch.Generator().manual_seed(run.seed)
+        cluster_B = kmeans(test_BD, int(found.label_B.max()) + 1, generator).label_N
         scores[f"{name} NMI"] = clusters.agreement(cluster_B, found.label_B).nmi
     return scores
+
+
+@torch.no_grad()
+def correspondence(method: nn.Module, found: Features) -> float:
+    """Share of right verdicts: each clip as it is, and with the sound of the next clip of another class."""
+    assert isinstance(method, LookListenLearn)
+    fusion, device = method.eval().fusion, next(method.parameters()).device
+    image_BD, audio_BD = found.image_BD.to(device), found.audio_BD.to(device)
+    other_B = other_class(found.label_B).to(device)
+    true_B, false_B = fusion.pairs(image_BD, audio_BD) > 0, fusion.pairs(image_BD, audio_BD[other_B]) <= 0
+    return float((true_B.float().mean() + false_B.float().mean()) / 2)
+
+
+def other_class(label_B: torch.Tensor) -> torch.Tensor:
+    """int64 (B,): for each clip the next one (around the end) whose label is another."""
+    count = len(label_B)
+    ahead_BB = (torch.arange(count) + torch.arange(count)[:, None]) % count
+    differs_BB = label_B[ahead_BB] != label_B[:, None]
+    return ahead_BB.gather(1, differs_BB.int().argmax(1, keepdim=True)).squeeze(1)

@@ -9,8 +9,8 @@ L3 and OpenL3). Beside it stand the same features of an untrained net and two cl
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +19,17 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from avlib.datasets import esc50
 from avlib.evaluate import esc, probe
+from avlib.evaluate.features import evaluating, features
+from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
-from avlib.profiles import Profile
 from avlib.recipes import l3
 from avlib.results import Claim
-from avlib.train import History, device_of
 from avlib.types import RATE
 from avlib.world import World, packs
 
-ARMS = ("trained", "untrained", "SVM on MFCC", "random forest")
+BUDGET: dict[str, dict[str, Any]] = {"smoke": {"batch": 16}, "cpu": {"steps": 120}}
+CLASSICS = ("SVM on MFCC", "random forest")
+ARMS = {"trained": Arm(), "untrained": Arm(steps=0)} | {name: Arm(steps=0) for name in CLASSICS}
 CHANCE = {"photos correspondence": 0.5}
 
 _PAPER = "arandjelovic2017look"
@@ -46,72 +48,83 @@ CLAIMS = (
     ),
 )  # fmt: skip
 SUBCLIPS, GRID, SECONDS = 5, (4, 3), 5
+STRENGTH = 0.01
+"""C of the SVM, as SoundNet's authors have it."""
+
+Recordings = tuple[Tensor, np.ndarray, np.ndarray]
 
 
-@lru_cache(maxsize=1)
-def recordings(rate: int = RATE) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def recordings(run: Run, rate: int = RATE) -> Recordings:
     """wave_BS (five seconds each, zeros at the end where a file is shorter), label_B and fold_B of ESC-10."""
-    rows = esc50.clips(only_esc10=True)
-    wave_BS = torch.zeros(len(rows), SECONDS * rate)
-    for n, clip in enumerate(rows):
-        wave_S = esc50.wave(clip, rate)[: SECONDS * rate]
-        wave_BS[n, : len(wave_S)] = wave_S
-    return wave_BS, np.array([clip.target for clip in rows]), np.array([clip.fold for clip in rows])
+
+    def read() -> Recordings:
+        rows = esc50.clips(only_esc10=True)
+        wave_BS = torch.zeros(len(rows), SECONDS * rate)
+        for n, clip in enumerate(rows):
+            wave_S = esc50.wave(clip, rate)[: SECONDS * rate]
+            wave_BS[n, : len(wave_S)] = wave_S
+        return wave_BS, np.array([clip.target for clip in rows]), np.array([clip.fold for clip in rows])
+
+    return run.once(("recordings", rate), read)
 
 
-def pack_without(fold: int) -> packs.Pack:
-    """ESC-10 with drawings, whose training split holds every fold but one."""
-    return packs.build("esc", train_folds=tuple(f for f in esc50.FOLDS if f != fold), only_esc10=True)
+def other_folds(fold: int) -> tuple[int, ...]:
+    """Every fold but one."""
+    return tuple(f for f in esc50.FOLDS if f != fold)
 
 
-@torch.no_grad()
+def worlds(run: Run) -> dict[str, World]:
+    """Where nets learn: drawings with the recordings of all folds but one, for each fold, and photographs."""
+
+    def without(fold: int) -> packs.Pack:
+        return run.once(("pack", fold), lambda: packs.build("esc", train_folds=other_folds(fold), only_esc10=True))
+
+    folds = {f"fold {fold}": run.world(pack=without(fold)) for fold in esc50.FOLDS}
+    return folds | {"photos": run.world(pack="photos")}
+
+
+def train(run: Run, arm: str = "trained") -> nn.Module:
+    """One net a fold and one for the photographs, by name; the classics have none."""
+    places = {} if arm in CLASSICS else worlds(run)
+    return nn.ModuleDict({name: l3.learn(run, world, ARMS[arm], name) for name, world in places.items()})
+
+
 def sound_features(method: LookListenLearn, wave_BS: Tensor) -> Tensor:
     """Max-pooled audio maps of five sub-clips of each recording, (B, 5, 12·D)."""
-    method = method.cpu().eval()
     rows = []
-    for part_BS in wave_BS.split(16):
-        piece_NS = probe.subclips(part_BS, RATE, SUBCLIPS).flatten(0, 1)
-        grid_NDFL = adaptive_max_pool2d(method.audio(method.mel(piece_NS)), GRID)
-        rows.append(grid_NDFL.flatten(1).view(len(part_BS), SUBCLIPS, -1))
+    with evaluating(method) as device:
+        for part_BS in wave_BS.split(16):
+            piece_NS = probe.subclips(part_BS.to(device), RATE, SUBCLIPS).flatten(0, 1)
+            grid_NDFL = adaptive_max_pool2d(method.audio(method.mel(piece_NS)), GRID)
+            rows.append(grid_NDFL.flatten(1).view(len(part_BS), SUBCLIPS, -1).cpu())
     return torch.cat(rows)
 
 
-def learn(
-    pack: packs.Pack, profile: Profile, seed: int, arm: str, out: Path | None = None, device: str = "auto"
-) -> tuple[LookListenLearn, History]:
-    """A net trained on the training split of a pack; ``untrained`` takes no step."""
-    world = World(pack, "solo", "train", seed, profile.size, device=device_of(device))
-    return l3.learn(world, profile, seed, profile.steps if arm == "trained" else 0, out=out)
-
-
-def train(
-    profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
-) -> tuple[nn.Module, History]:
-    """Train on the photographs pack."""
-    return learn(packs.load("photos"), profile, seed, arm, out, device)
-
-
-def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
-    """Score one arm on ESC-10's folds; the nets also on held-out photographs and recordings."""
-    if arm in ("SVM on MFCC", "random forest"):
-        return {"ESC-10 SVM": _classic(arm, seed)}
-    wave_BS, label_B, fold_B = recordings()
+def fold_accuracy(nets: nn.ModuleDict, heard: Recordings, encode: Callable[[Any, Tensor], Tensor]) -> float:
+    """Mean accuracy over ESC-10's folds of a linear SVM on ``encode(net of the fold, wave_BS)``."""
+    wave_BS, label_B, fold_B = heard
     accuracy = []
     for fold in esc50.FOLDS:
-        method, _ = learn(pack_without(fold), profile, seed, arm, device=device)
-        feature_BMD = sound_features(method, wave_BS)
-        seen = fold_B != fold
-        scored = probe.svm_split(feature_BMD[seen], label_B[seen], feature_BMD[~seen], label_B[~seen], C=0.01)
-        accuracy.append(scored.accuracy)
-    photos = packs.load("photos")
-    method, _ = learn(photos, profile, seed, arm, device=device)
-    held_out = l3.features(method.cpu(), World(photos, "solo", "test", seed, profile.size), profile.eval_count)
-    return {"ESC-10 SVM": float(np.mean(accuracy)), "photos correspondence": l3.correspondence(method, held_out)}
+        feature_BMD, seen_B = encode(nets[f"fold {fold}"], wave_BS), fold_B != fold
+        train_rows, test_rows = ((feature_BMD[rows], label_B[rows]) for rows in (seen_B, ~seen_B))
+        accuracy.append(probe.svm_split(*train_rows, *test_rows, C=STRENGTH).accuracy)
+    return float(np.mean(accuracy))
 
 
-def _classic(arm: str, seed: int) -> float:
+def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, float]:
+    """Score one arm on ESC-10's folds; the nets also on held-out photographs and recordings."""
+    if arm in CLASSICS:
+        return {"ESC-10 SVM": classic(run, arm)}
+    assert isinstance(method, nn.ModuleDict)
+    photos = method["photos"]
+    held_out = features(photos, run.batches(run.world("solo", "test", "photos")))
+    score = fold_accuracy(method, recordings(run), sound_features)
+    return {"ESC-10 SVM": score, "photos correspondence": l3.correspondence(photos, held_out)}
+
+
+def classic(run: Run, arm: str) -> float:
     """Mean and deviation of 12 MFCCs and of the zero-crossing rate at 44.1 kHz, as ESC's authors had them."""
-    wave_BS, label_B, fold_B = recordings(44_100)
+    wave_BS, label_B, fold_B = recordings(run, 44_100)
     statistic_BD = np.stack([esc.mfcc_statistics(wave_S, 44_100) for wave_S in wave_BS])
     rows = statistic_BD, label_B, fold_B
-    return (esc.mfcc_svm(*rows) if arm == "SVM on MFCC" else esc.mfcc_forest(*rows, seed=seed)).accuracy
+    return (esc.mfcc_svm(*rows) if arm == CLASSICS[0] else esc.mfcc_forest(*rows, seed=run.seed)).accuracy

@@ -11,25 +11,27 @@ then ask each layer for all things and all places, on other recordings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from avlib import distributed, losses
+from avlib import losses
 from avlib.encoders.teacher import Remembering, WorldTeacher
 from avlib.evaluate import probe
-from avlib.methods.soundnet import CODE, PAPER, SoundNet
-from avlib.profiles import Profile
-from avlib.recipes.l3 import Shuffled
+from avlib.evaluate.features import evaluating, join
+from avlib.experiment import Arm, Batches, Run
+from avlib.methods.soundnet import CODE, SoundNet
 from avlib.results import Claim
-from avlib.train import History, TrainConfig, device_of, fit
-from avlib.types import Batch, Truth
-from avlib.world import Stream, World
+from avlib.types import Batch
+from avlib.world import World
 
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 16, "count": 64, "eval_count": 128},
+    "cpu": {"batch": 32, "steps": 208, "count": 2048},
+    "gpu": {"batch": 64, "eval_count": 1024},
+}
 THINGS, PLACES = tuple(range(0, 20, 2)), tuple(range(0, 8, 2))
 """Classes that the teachers have names for."""
 DIALS: dict[str, Any] = {"ambience": -9.0, "side": (0.45, 0.65)}
@@ -41,17 +43,17 @@ MIDDLE, EARLY = "pool4", "conv1"
 CALIBRATION = 20
 """Batches that set the normalisations of an untrained network."""
 
-ARMS = (
-    "trained", "released weights", "l2", "objects only", "scenes only", "dubbed clips", "shuffled pairs", "untrained",
-)  # fmt: skip
-CHANCE = {"things": 1 / 20, "places": 1 / 8, "middle over early": 0.0, "middle over output": 0.0, "KL, things": 1.0}
-_SETTINGS: dict[str, tuple[tuple[float, float], str]] = {
-    "released weights": (CODE, "kl"),
-    "l2": (PAPER, "l2"),
-    "objects only": ((1.0, 0.0), "kl"),
-    "scenes only": ((0.0, 1.0), "kl"),
+ARMS = {
+    "trained": Arm(),
+    "released weights": Arm(build={"weights": CODE}),
+    "l2": Arm(build={"divergence": "l2"}),
+    "objects only": Arm(build={"weights": (1.0, 0.0)}),
+    "scenes only": Arm(build={"weights": (0.0, 1.0)}),
+    "dubbed clips": Arm(world={"voiceover": 0.5}),
+    "shuffled pairs": Arm(shuffled=True),
+    "untrained": Arm(steps=0),
 }
-"""Weights of the teachers and divergence, where they are not the paper's."""
+CHANCE = {"things": 1 / 20, "places": 1 / 8, "middle over early": 0.0, "middle over output": 0.0, "KL, things": 1.0}
 
 _PAPER = "aytar2016soundnet"
 CLAIMS = (
@@ -98,102 +100,51 @@ CLAIMS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
-def world(profile: Profile, split: str, seed: int = 0, device: str = "cpu", voiceover: float = 0.0) -> World:
+def world(run: Run, split: str, **dials: Any) -> World:
     """Clips with a thing and a place that are both heard; 20 s long for the full-size network, which needs 9.5."""
-    dials = DIALS | {"device": device, "voiceover": voiceover}
-    return World("orchestra", "ambient", split, seed, profile.size, 20.0 if profile.full else 1.0, **dials)
+    return run.world("ambient", split, seconds=20.0 if run.budget.full else 1.0, **DIALS | dials)
 
 
-@lru_cache(maxsize=16)
-def clips(source: World, count: int) -> Batch:
-    """The first ``count`` clips of a world, rendered once for all arms; of the truth only the labels are kept."""
-    parts = [source.batch(range(start, min(start + 64, count))) for start in range(0, count, 64)]
-
-    def joined(part: Callable[[Batch], Tensor]) -> Tensor:
-        return torch.cat([part(batch) for batch in parts])
-
-    truth = Truth(
-        category_BN=joined(lambda b: b.truth.category_BN),  # type: ignore[arg-type, return-value]
-        sounding_BN=joined(lambda b: b.truth.sounding_BN),  # type: ignore[arg-type, return-value]
-        backdrop_B=joined(lambda b: b.truth.backdrop_B),  # type: ignore[arg-type, return-value]
-    )
-    waves, images = joined(lambda b: b.wave_BS), joined(lambda b: b.frame_BCHW)
-    return Batch(joined(lambda b: b.index_B), waves, images, truth=truth)
+def stream(run: Run, source: World, shuffled: bool = False) -> Batches:
+    """Batches for training; clips are kept where the profile names how many there are."""
+    return run.stream(source, shuffled=shuffled, kept=True)
 
 
-class Kept:
-    """A stream over finitely many clips that are rendered once, not once a step."""
+def teacher(run: Run) -> nn.Module:
+    """Two picture networks, trained with labels once for all arms; they remember what they said of which picture."""
 
-    def __init__(self, stream: Stream):
-        self.stream, self.clips = stream, clips(stream.world, stream.count)
+    def learnt() -> nn.Module:
+        net = run.build(WorldTeacher, THINGS, PLACES)
+        run.fit(net, stream(run, world(run, "val")), run.budget.steps, TEACHER_RATE, part="teacher")
+        return Remembering(net) if run.budget.count else net
 
-    def __call__(self, step: int) -> Batch:
-        found: Batch = self.clips.select(self.stream.indices(step))
-        return found
-
-
-def stream(source: World, profile: Profile, seed: int) -> Kept | Stream:
-    """Batches for training; kept in memory where the profile names how many clips there are."""
-    ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
-    plain = Stream(source, profile.batch, profile.count, seed, **ranks)
-    return Kept(plain) if profile.count else plain
+    return run.once("teacher", learnt)
 
 
-@lru_cache(maxsize=2)
-def teacher(profile: Profile, device: str = "cpu") -> nn.Module:
-    """Two picture networks, trained with the labels of the ``val`` split: its tints and backdrops are in no other."""
-    torch.manual_seed(0)
-    net = WorldTeacher(THINGS, PLACES)
-    config = TrainConfig(steps=profile.steps, lr=TEACHER_RATE, device=device, amp=profile.amp)
-    fit(net, stream(world(profile, "val", 0, device), profile, 0), config)
-    return Remembering(net) if profile.count else net
-
-
-def build(profile: Profile, arm: str = ARMS[0], device: str = "cpu") -> SoundNet:
-    """The method of one arm at the size of a profile."""
-    weights, divergence = _SETTINGS.get(arm, (PAPER, "kl"))
-    net = "eight" if profile.full else "small"
-    return SoundNet(teacher(profile, device), net, weights, divergence)
-
-
-def train(
-    profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
-) -> tuple[nn.Module, History]:
+def train(run: Run, arm: str = "trained") -> nn.Module:
     """Train one arm; ``untrained`` takes no step, but its normalisations are set on the same clips."""
-    where = str(device_of(device))
-    teacher(profile, where)
-    torch.manual_seed(seed)
-    method = build(profile, arm, where)
-    dubbed = 0.5 if arm == "dubbed clips" else 0.0
-    source = stream(world(profile, "train", seed, where, dubbed), profile, seed)
-    if arm == "untrained":
-        calibrate(method.to(where), source, min(CALIBRATION, profile.steps))
-    steps = 0 if arm == "untrained" else profile.steps
-    batches = Shuffled(source) if arm == "shuffled pairs" else source  # type: ignore[arg-type]
-    config = TrainConfig(steps=steps, lr=RATE, seed=seed, out=out, device=where, amp=profile.amp)
-    return method, fit(method, batches, config)
+    how, eyes = ARMS[arm], teacher(run)
+    method = run.build(SoundNet, eyes, "eight" if run.budget.full else "small", **how.build)
+    batches = stream(run, world(run, "train", **how.world), how.shuffled)
+    if how.steps == 0:
+        calibrate(method, batches, min(CALIBRATION, run.budget.steps))
+    run.fit(method, batches, run.steps(how), RATE)
+    return method
 
 
 @torch.no_grad()
-def calibrate(method: SoundNet, batches: Callable[[int], Batch], count: int) -> None:
+def calibrate(method: SoundNet, batches: Batches, count: int) -> None:
     """Set the means and variances of all normalisations on ``count`` batches; the weights stay as they are."""
+    device = next(method.parameters()).device
     method.train()
     for step in range(count):
-        method.predict(batches(step))
+        method.predict(batches(step).to(device))
 
 
-def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
-    """Train one arm and measure it on other recordings."""
-    method, _ = train(profile, seed, arm, device=device)
-    return measure(method, profile, seed, str(device_of(device)))
-
-
-@torch.no_grad()
-def features(method: SoundNet, found: Batch) -> dict[str, Tensor]:
+def layers(method: SoundNet, batches: Sequence[Batch]) -> dict[str, Tensor]:
     """Every layer's mean over time for some clips, name to (B, D), on the CPU; the last one holds the logits."""
-    method.eval().to(found.wave_BS.device)
-    rows = [method.layers(found.select(list(part))) for part in torch.arange(len(found)).split(64)]
+    with evaluating(method) as device:
+        rows = [method.layers(batch.to(device)) for batch in batches]
     return {name: torch.cat([row[name].cpu() for row in rows]) for name in rows[0]}
 
 
@@ -206,30 +157,30 @@ def kl_share(target_BK: Tensor, logit_BK: Tensor) -> float:
     return float(losses.kl_distillation(target_BK, logit_BK) / losses.kl_distillation(target_BK, constant_BK))
 
 
-def measure(method: nn.Module, profile: Profile, seed: int = 0, device: str = "cpu") -> dict[str, float]:
+def shares(method: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
+    """`kl_share` of each teacher."""
+    assert isinstance(method, SoundNet)
+    with evaluating(method) as device:
+        parts = [batch.to(device) for batch in batches]
+        targets = [torch.cat(column) for column in zip(*(method.targets(part) for part in parts), strict=True)]
+        logits = [torch.cat(column) for column in zip(*(method.predict(part) for part in parts), strict=True)]
+    return {f"KL, {n}": kl_share(*pair) for n, pair in zip(("things", "places"), zip(targets, logits, strict=True))}
+
+
+def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, float]:
     """Probes of every layer for things and places, what the middle has over both ends, and the share of the KL."""
     assert isinstance(method, SoundNet)
-    seen, found = (clips(world(profile, split, seed, device), profile.eval_count) for split in ("train", "test"))
-    layers = list(zip(*(features(method, part).items() for part in (seen, found)), strict=True))
+    seen, found = (run.batches(world(run, split)) for split in ("train", "test"))
+    features = list(zip(*(layers(method, part).items() for part in (seen, found)), strict=True))
+    truth = [join([batch.truth for batch in part]) for part in (seen, found)]
+    asked: dict[str, Any] = {"things": [t.label_B for t in truth], "places": [t.backdrop_B for t in truth]}
     scores: dict[str, float] = {}
-    for (name, train_BD), (_, test_BD) in layers:
-        for what, labels in (("things", [part.truth.label_B for part in (seen, found)]),
-                             ("places", [part.truth.backdrop_B for part in (seen, found)])):  # fmt: skip
-            train_B, test_B = (label_B.cpu() for label_B in labels)  # type: ignore[union-attr]
+    for (name, train_BD), (_, test_BD) in features:
+        for what, (train_B, test_B) in asked.items():
             scores[f"{what}, {name}"] = probe.linear_probe(train_BD, train_B, test_BD, test_B).accuracy
-    names = [name for (name, _), _ in layers]
+    names = [name for (name, _), _ in features]
     mean = {name: (scores[f"things, {name}"] + scores[f"places, {name}"]) / 2 for name in names}
     middle = MIDDLE if MIDDLE in names else "pool5"
     ends = {"middle over early": mean[middle] - mean[EARLY], "middle over output": mean[middle] - mean[names[-1]]}
     whole = {"things": scores[f"things, {middle}"], "places": scores[f"places, {middle}"], "probe": mean[middle]}
     return whole | ends | shares(method, found) | scores
-
-
-@torch.no_grad()
-def shares(method: SoundNet, found: Batch) -> dict[str, float]:
-    """`kl_share` of each teacher."""
-    method.eval()
-    parts = [found.select(list(part)) for part in torch.arange(len(found)).split(64)]
-    targets = [torch.cat(column) for column in zip(*(method.targets(part) for part in parts), strict=True)]
-    logits = [torch.cat(column) for column in zip(*(method.predict(part) for part in parts), strict=True)]
-    return {f"KL, {n}": kl_share(*pair) for n, pair in zip(("things", "places"), zip(targets, logits, strict=True))}

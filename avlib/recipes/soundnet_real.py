@@ -10,11 +10,8 @@ the extra ``avlib[teacher]``, or the internet for torchvision's weights.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d
@@ -22,14 +19,19 @@ from torch.nn.functional import max_pool1d
 from avlib.datasets import esc50
 from avlib.encoders.teacher import Remembering, imagenet_teacher
 from avlib.evaluate import probe
+from avlib.evaluate.features import evaluating
+from avlib.experiment import Run
 from avlib.methods.soundnet import SoundNet
-from avlib.profiles import Profile
 from avlib.recipes import l3_real, soundnet
 from avlib.results import Claim
-from avlib.train import History, TrainConfig, device_of, fit
-from avlib.world import Stream, World, packs
+from avlib.world import World, packs
 
-ARMS = ("trained", "untrained", "SVM on MFCC", "random forest")
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 8, "count": 32},
+    "cpu": {"batch": 32, "steps": 160, "count": 640},
+    "gpu": {"count": 4096},
+}
+ARMS = l3_real.ARMS
 CHANCE = {"ESC-10 SVM": 0.1, "KL, photos": 1.0}
 
 _PAPER = "aytar2016soundnet"
@@ -55,63 +57,48 @@ FRAMES, WINDOW = 8, 1.0
 """Frames of the middle layer of which the largest stays (0.5 s; pool5 has 0.4 s), and the length of a window, s."""
 
 
-@lru_cache(maxsize=1)
-def teacher() -> Remembering:
-    """The network that knows ImageNet; it is asked once a photograph, whatever the fold, the arm and the seed."""
-    return Remembering(imagenet_teacher())
+def teacher(run: Run) -> nn.Module:
+    """The network that knows ImageNet; it is asked once a photograph, whatever the fold and the arm."""
+    return run.once("teacher", lambda: Remembering(imagenet_teacher()))
 
 
-@lru_cache(maxsize=5)
-def worlds(fold: int) -> tuple[World, World]:
-    """Photographs with recordings of all folds but ``fold``, and other photographs with the recordings of ``fold``."""
-    pack = packs.build("photos", train_folds=tuple(f for f in esc50.FOLDS if f != fold))
-    made = [World(pack, "solo", split, 0, SIZE, **DIALS) for split in ("train", "test")]
-    return made[0], made[1]
+def world(run: Run, fold: int, split: str) -> World:
+    """Photographs with recordings of all folds but ``fold`` to train on, others with those of ``fold`` to test."""
+    pack = run.once(("pack", fold), lambda: packs.build("photos", train_folds=l3_real.other_folds(fold)))
+    return run.world("solo", split, pack, size=SIZE, **DIALS)
 
 
-def learn(
-    world: World, profile: Profile, seed: int, arm: str, out: Path | None = None, device: str = "auto"
-) -> tuple[SoundNet, History]:
-    """A net of this seed trained on clips of ``world``; ``untrained`` takes no step, but its normalisations are set."""
-    torch.manual_seed(seed)
-    method = SoundNet(teacher())
-    batches = soundnet.Kept(Stream(world, profile.batch, profile.count or 4096, seed))
+def train(run: Run, arm: str = "trained") -> nn.Module:
+    """One net a fold, by name; the classics have none."""
+    folds = () if arm in l3_real.CLASSICS else esc50.FOLDS
+    return nn.ModuleDict({f"fold {n}": learn(run, world(run, n, "train"), arm, f"fold {n}") for n in folds})
+
+
+def learn(run: Run, source: World, arm: str, part: str = "") -> SoundNet:
+    """A net trained on clips of a world; ``untrained`` takes no step, but its normalisations are set."""
+    method, batches = run.build(SoundNet, teacher(run)), run.stream(source, kept=True)
     if arm == "untrained":
-        soundnet.calibrate(method, batches, min(soundnet.CALIBRATION, profile.steps))
-    steps = profile.steps if arm == "trained" else 0
-    config = TrainConfig(steps=steps, lr=soundnet.RATE, seed=seed, out=out, device=str(device_of(device)))
-    return method, fit(method, batches, config)
+        soundnet.calibrate(method, batches, min(soundnet.CALIBRATION, run.budget.steps))
+    run.fit(method, batches, run.steps(ARMS[arm]), soundnet.RATE, part=part)
+    return method
 
 
-def train(
-    profile: Profile, seed: int, arm: str = ARMS[0], out: Path | None = None, device: str = "auto"
-) -> tuple[nn.Module, History]:
-    """Train on the photographs, with the recordings of all folds but the last."""
-    return learn(worlds(esc50.FOLDS[-1])[0], profile, seed, arm, out, device)
-
-
-@torch.no_grad()
 def windows(method: SoundNet, wave_BS: Tensor) -> Tensor:
     """Windows of the middle layer of five-second recordings, feature_BWD."""
-    method = method.cpu().eval()
     rows = []
-    for part_BS in wave_BS.split(16):
-        map_BDL = max_pool1d(method.net.features(part_BS, soundnet.MIDDLE), FRAMES)
-        rows.append(probe.soundnet_windows(map_BDL, l3_real.SECONDS, WINDOW))
+    with evaluating(method) as device:
+        for part_BS in wave_BS.split(16):
+            map_BDL = max_pool1d(method.net.features(part_BS.to(device), soundnet.MIDDLE), FRAMES)
+            rows.append(probe.soundnet_windows(map_BDL, l3_real.SECONDS, WINDOW).cpu())
     return torch.cat(rows)
 
 
-def run(profile: Profile, seed: int, arm: str, device: str = "auto") -> dict[str, float]:
+def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, float]:
     """Score one arm on ESC-10's folds; the nets also by what they tell of held-out photographs."""
-    if arm in l3_real.ARMS[2:]:
-        return l3_real.run(profile, seed, arm, device)
-    wave_BS, label_B, fold_B = l3_real.recordings()
-    accuracy, share = [], []
-    for fold in esc50.FOLDS:
-        world, held_out = worlds(fold)
-        method, _ = learn(world, profile, seed, arm, device=device)
-        feature_BWD, seen = windows(method, wave_BS), fold_B != fold
-        scored = probe.svm_split(feature_BWD[seen], label_B[seen], feature_BWD[~seen], label_B[~seen], C=0.01)
-        accuracy.append(scored.accuracy)
-        share.append(soundnet.shares(method, soundnet.clips(held_out, profile.eval_count // 4))["KL, things"])
-    return {"ESC-10 SVM": float(np.mean(accuracy)), "KL, photos": float(np.mean(share))}
+    if arm in l3_real.CLASSICS:
+        return l3_real.measure(method, run, arm)
+    assert isinstance(method, nn.ModuleDict)
+    held_out = {fold: run.batches(world(run, fold, "test"), run.budget.eval_count // 4) for fold in esc50.FOLDS}
+    share = [soundnet.shares(method[f"fold {fold}"], clips)["KL, things"] for fold, clips in held_out.items()]
+    score = l3_real.fold_accuracy(method, l3_real.recordings(run), windows)
+    return {"ESC-10 SVM": score, "KL, photos": sum(share) / len(share)}

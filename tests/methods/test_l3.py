@@ -8,10 +8,13 @@ import torch
 from torch import nn
 
 from avlib.encoders import pool_max
+from avlib.evaluate.features import Features, features
+from avlib.experiment import Run, run_cell
 from avlib.methods.l3 import Fusion, LookListenLearn
 from avlib.profiles import profile
 from avlib.recipes import l3
 from avlib.train import TrainConfig, fit
+from avlib.types import Embedding, Truth
 from avlib.world import Stream, World
 
 
@@ -94,7 +97,7 @@ def test_it_learns_a_few_classes_within_seconds() -> None:
     train, test = (World(size=32, split=split, classes=8, side=(0.6, 0.7)) for split in ("train", "test"))
     method = LookListenLearn(dim=64, width=8)
     fit(method, Stream(train, 32), TrainConfig(steps=100, lr=1e-2, progress=False))
-    assert l3.correspondence(method, l3.features(method, test, 128)) > 0.62
+    assert l3.correspondence(method, features(method, [test.batch(range(128))])) > 0.62
 
 
 # --- the recipe
@@ -111,20 +114,21 @@ def test_correspondence_pairs_each_clip_with_another_class() -> None:
     method.fusion = Knows()  # type: ignore[assignment]
     label_B = torch.tensor([0, 0, 1, 2, 2, 2, 0])
     code_BD = label_B[:, None].float()
-    assert l3.correspondence(method, l3.Features(code_BD, code_BD, label_B)) == 1.0
-    wrong = l3.Features(code_BD, code_BD.roll(1, 0) + 7, label_B)
-    assert l3.correspondence(method, wrong) == 0.5
+
+    def found(audio_BD: torch.Tensor) -> Features:
+        return Features(Embedding(code_BD, audio_BD), Truth(category_BN=label_B[:, None]), torch.arange(7))
+
+    assert l3.correspondence(method, found(code_BD)) == 1.0
+    assert l3.correspondence(method, found(code_BD.roll(1, 0) + 7)) == 0.5
 
 
-def test_shuffled_pairs_hear_their_neighbour(world: World) -> None:
-    stream = Stream(world, 6)
-    plain, shuffled = stream(3), l3.Shuffled(stream)(3)
-    assert torch.equal(shuffled.wave_BS[0], plain.wave_BS[-1]) and torch.equal(shuffled.image_BCHW, plain.image_BCHW)
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return Run(replace(profile("smoke", "l3"), eval_count=96, steps=2), device="cpu")
 
 
 @pytest.mark.parametrize("arm", l3.ARMS)
-def test_every_arm_runs_at_smoke(arm: str) -> None:
-    budget = replace(profile("smoke", "l3"), eval_count=96, steps=2)
-    scores = l3.run(budget, 0, arm)
+def test_every_arm_runs_at_smoke(run: Run, arm: str) -> None:
+    scores = run_cell(l3, run, arm)
     assert all(0 <= value <= 1 for value in scores.values())
     assert {claim.metric for claim in l3.CLAIMS} <= scores.keys()

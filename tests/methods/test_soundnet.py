@@ -12,6 +12,7 @@ from torch.nn import functional
 from avlib import losses
 from avlib.encoders import SoundNetSmall, teacher, wave
 from avlib.evaluate import probe
+from avlib.experiment import Run, run_cell
 from avlib.methods.soundnet import CODE, PAPER, SoundNet
 from avlib.profiles import profile
 from avlib.recipes import soundnet, soundnet_real
@@ -284,25 +285,26 @@ def test_it_learns_within_seconds(world: World) -> None:
 # --- the recipe
 
 
-SMALL = replace(profile("smoke", "soundnet"), steps=2, batch=8, count=48, eval_count=96)
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return Run(replace(profile("smoke", "soundnet"), steps=2, batch=8, count=48, eval_count=96), device="cpu")
 
 
 @pytest.mark.parametrize("arm", soundnet.ARMS)
-def test_every_arm_runs_at_smoke(arm: str) -> None:
-    scores = soundnet.run(SMALL, 0, arm)
+def test_every_arm_runs_at_smoke(run: Run, arm: str) -> None:
+    scores = run_cell(soundnet, run, arm)
     assert all(np.isfinite(value) for value in scores.values())
     assert {claim.metric for claim in soundnet.CLAIMS} <= scores.keys()
 
 
-def test_clips_that_are_kept_are_the_worlds_own() -> None:
-    source = soundnet.world(SMALL, "train", 3)
-    kept, plain = soundnet.Kept(Stream(source, 8, 48, 3)), Stream(source, 8, 48, 3)
-    assert torch.equal(kept(5).wave_BS, plain(5).wave_BS) and torch.equal(kept(5).frame_BCHW, plain(5).frame_BCHW)
-    assert torch.equal(kept(5).truth.label_B, plain(5).truth.label_B)
+def test_all_arms_of_a_run_have_the_one_teacher(run: Run) -> None:
+    assert soundnet.teacher(run) is soundnet.teacher(run)
+    assert soundnet.train(run, "l2")._teacher[0] is soundnet.teacher(run)
+    assert soundnet.teacher(Run(run.budget, 0, "cpu")) is not soundnet.teacher(run)
 
 
-def test_the_teacher_learns_from_pictures_that_no_student_meets() -> None:
-    splits = [soundnet.world(SMALL, split) for split in ("train", "val", "test")]
+def test_the_teacher_learns_from_pictures_that_no_student_meets(run: Run) -> None:
+    splits = [soundnet.world(run, split) for split in ("train", "val", "test")]
     rows = [{int(n) for n in world.cast.backdrops.row_KM.flatten() if n or world.split == "train"} for world in splits]
     pictures = [set(world.scene(range(96)).picture_BN.flatten().tolist()) for world in splits]
     assert not pictures[1] & (pictures[0] | pictures[2]) and not rows[1] & (rows[0] | rows[2]) - {0}
@@ -330,9 +332,9 @@ def test_windows_of_five_seconds_for_the_small_network() -> None:
 
 def test_the_real_student_learns_from_a_teacher_that_remembers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     eyes = Colours()
-    monkeypatch.setattr(soundnet_real, "teacher", lambda: teacher.Remembering(eyes))
-    budget = replace(profile("smoke", "soundnet_real"), steps=5, batch=8, count=16)
-    _, history = soundnet_real.learn(world, budget, 0, "trained", device="cpu")
-    assert history.steps[-1] == 5 and eyes.asked == 16
-    _, history = soundnet_real.learn(world, budget, 0, "untrained", device="cpu")
-    assert not history.steps
+    monkeypatch.setattr(soundnet_real, "imagenet_teacher", lambda: eyes)
+    run = Run(replace(profile("smoke", "soundnet_real"), steps=5, batch=8, count=16), device="cpu")
+    soundnet_real.learn(run, world, "trained")
+    assert run.history.steps[-1] == 5 and eyes.asked == 16
+    soundnet_real.learn(run, world, "untrained")
+    assert not run.history.steps
