@@ -9,8 +9,13 @@ C     channels                                 D     coordinates of an embedding
 H W   pixels                                   N     things of a scene (slots, some empty)
 Y X   cells of a visual feature map            E     events (notes) of a thing
 S     samples of a waveform                    K     classes or clusters
-4     a box, ``x1 y1 x2 y2`` in pixels         M     entries of a bank
+J     tokens of a text                         M     entries of a bank
+Q     queries; bins of an envelope             R     rows of a list, of whatever clips
+U     units (channels, looked at one by one)    P     pixels along a window; pairs
+4     a box, ``x1 y1 x2 y2`` in pixels         2     a position or a step ``x y``, in pixels
 ====  =======================================  ====  =======================================
+
+A letter that stands for something else in one function only is explained there.
 
 Waveforms are mono, float, within -1…1; pictures are float RGB within 0…1; times are seconds.
 """
@@ -78,6 +83,14 @@ class Truth(_Moves):
         faulty_B: bool, the things' own sound was replaced by a voice-over of ``offscreen_B``.
         shift_B: float, s, how much the sound comes later than the picture says.
         backdrop_B: int64, kind of place behind the things, -1 for a plain one.
+        drawing_BN: int64, which drawing (or photograph) of its class a thing is, unique in the pack; -1 where empty.
+        hand_BN: int64, whose drawing it is, an index into the pack's ``hands``; -1 where empty.
+        colour_BN: int64, index into `avlib.world.colours.NAMES`, -1 for a thing of several colours and where empty.
+        voice_BN: int64, the voice of each talking head, heard or mimed; -1 where nothing talks.
+        narrator_B: int64, the voice that speaks from outside the picture, -1 for none.
+        rhythm_BN: float, notes/s that a thing plays, heard or mimed; NaN where empty and for talking heads.
+        flow_BTHW2: float, px, how far each pixel of a thing in sight moves until the next frame, 0 elsewhere; the last
+            frame's leads to the frame that would follow.
         caption: one sentence a clip.
         words: the spoken words of each clip with their times.
     """
@@ -95,6 +108,13 @@ class Truth(_Moves):
     faulty_B: Tensor | None = None
     shift_B: Tensor | None = None
     backdrop_B: Tensor | None = None
+    drawing_BN: Tensor | None = None
+    hand_BN: Tensor | None = None
+    colour_BN: Tensor | None = None
+    voice_BN: Tensor | None = None
+    narrator_B: Tensor | None = None
+    rhythm_BN: Tensor | None = None
+    flow_BTHW2: Tensor | None = None
     caption: tuple[str, ...] | None = None
     words: tuple[tuple[Word, ...], ...] | None = None
 
@@ -111,13 +131,14 @@ class Truth(_Moves):
 
 @dataclass(frozen=True)
 class Batch(_Moves):
-    """B clips: a picture or a video, the sound, which clips they are, and (for evaluation) the truth.
+    """B clips: a picture or a video, the sound, a text, which clips they are, and (for evaluation) the truth.
 
     Attributes:
         index_B: int64, the clip's place in its set; the same index always means the same clip.
         wave_BS: float, -1…1, ``RATE`` Hz.
         image_BCHW: float, 0…1, or None.
         video_BTCHW: float, 0…1, or None.
+        text: what somebody wrote about the picture, one text a clip, or None. An input like the other two.
         fps: frames a second of the video.
         truth: what is really there.
     """
@@ -126,6 +147,7 @@ class Batch(_Moves):
     wave_BS: Tensor
     image_BCHW: Tensor | None = None
     video_BTCHW: Tensor | None = None
+    text: tuple[str, ...] | None = None
     fps: float = 0.0
     truth: Truth = Truth()
 
@@ -142,7 +164,7 @@ class Batch(_Moves):
         return self.video_BTCHW[:, self.video_BTCHW.shape[1] // 2]
 
     def blind(self) -> Batch:
-        """The same clips with every number of the truth replaced by NaN (or -1, or False) and every word removed.
+        """The same clips with every number of the truth replaced by NaN (or -1, or False) and every word of it removed.
 
         A self-supervised method must train to the same weights on this batch.
         """
@@ -158,9 +180,16 @@ class Batch(_Moves):
 
 @dataclass(frozen=True)
 class Embedding(_Moves):
-    """What a method makes of a batch: pooled embeddings and, where it has them, the maps before pooling."""
+    """What a method makes of a batch: pooled embeddings and, where it has them, the maps before pooling.
+
+    ``speech_BDL`` is a spoken caption's map over time; a text's map has a column a token, zeros for padding.
+    """
 
     image_BD: Tensor | None = None
     audio_BD: Tensor | None = None
     image_BDYX: Tensor | None = None
     audio_BDFL: Tensor | None = None
+    text_BD: Tensor | None = None
+    text_BDJ: Tensor | None = None
+    speech_BDL: Tensor | None = None
+    video_BDTYX: Tensor | None = None

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,9 +32,10 @@ def test_label_is_the_first_sounding_thing_else_the_first_thing() -> None:
 
 
 def test_blind_hides_every_truth_and_nothing_else() -> None:
-    batch = clips()
+    batch = replace(clips(), text=("a dog", "a cat", "a bell"))
     blind = batch.blind()
     assert torch.equal(blind.wave_BS, batch.wave_BS) and torch.equal(blind.index_B, batch.index_B)
+    assert blind.text == ("a dog", "a cat", "a bell")  # an input, like picture and sound
     assert blind.truth.box_BN4.isnan().all() and (blind.truth.category_BN == -1).all()
     assert not blind.truth.sounding_BN.any() and blind.truth.caption is None and blind.truth.words is None
 
