@@ -24,6 +24,7 @@ from torch import Tensor
 
 from avlib.errors import unknown
 from avlib.types import RATE, Word, _Moves
+from avlib.world import colours
 
 PICTURE, BACKDROP = 96, 192
 """Sides of the pictures of things and of the backdrops, px."""
@@ -72,11 +73,19 @@ class Pack(_Moves):
     Attributes:
         classes: things that sound.
         places: kinds of backdrop.
+        families: the groups that each class belongs to, outermost first; () where unknown.
+        hands: who drew the pictures, or ``("photograph",)``.
         picture_MCHW: uint8 RGBA, straight alpha, each thing centred and filling its square.
+        picture_label_M, picture_split_M: int64, class and split; all forms of a drawing are in one split.
+        picture_drawing_M: int64, which drawing this is; its forms share the number.
+        picture_form_M: int64, index into `avlib.world.drawings.FORMS`; 0, as drawn, is there of each drawing.
+        picture_hand_M: int64, index into ``hands``.
+        picture_hue_M, picture_chroma_M: the one colour of a picture, see `avlib.world.colours.dominant`.
         backdrop_MCHW: uint8 RGB photographs.
         sounds: label = class; all at one level, so that loudness tells nothing.
         ambience: label = place.
-        faces_MCHW: uint8 RGBA, heads without a mouth.
+        faces_MCHW: uint8 RGBA, heads without a mouth; the renderer paints one.
+        faces_split_M, faces_hand_M: int64, by head; index into ``drawings.HANDS``.
         speech: label = phrase; the rows of a phrase are its voices, in the same order for all phrases.
         phrases: for class c, phrase 3c is "a X", 3c + 1 "and a X", 3c + 2 "here is a X".
         words: for each row of ``speech``, its words and their times (s).
@@ -86,10 +95,17 @@ class Pack(_Moves):
 
     name: str
     classes: tuple[str, ...]
+    families: tuple[tuple[str, ...], ...]
     places: tuple[str, ...]
+    hands: tuple[str, ...]
     picture_MCHW: Tensor
     picture_label_M: Tensor
     picture_split_M: Tensor
+    picture_drawing_M: Tensor
+    picture_form_M: Tensor
+    picture_hand_M: Tensor
+    picture_hue_M: Tensor
+    picture_chroma_M: Tensor
     backdrop_MCHW: Tensor
     backdrop_label_M: Tensor
     backdrop_split_M: Tensor
@@ -97,6 +113,7 @@ class Pack(_Moves):
     ambience: SoundBank
     faces_MCHW: Tensor
     faces_split_M: Tensor
+    faces_hand_M: Tensor
     speech: SoundBank
     voice_M: Tensor
     phrases: tuple[str, ...]
@@ -151,6 +168,29 @@ def bank(recordings: Iterable[tuple[np.ndarray, int, int]]) -> SoundBank:
     )
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a thing, (H, W, 4) uint8, and which drawing (or photograph) it is, in which form, by which hand."""
+
+    image: np.ndarray
+    label: int
+    split: int
+    drawing: int
+    form: int = 0
+    hand: int = 0
+
+
+def shown(rows: Sequence[Picture]) -> dict[str, Any]:
+    """All ``picture_…`` fields of a pack."""
+    numbers = {
+        f"picture_{name}_M": torch.tensor([getattr(row, name) for row in rows], dtype=torch.int64)
+        for name in ("label", "split", "drawing", "form", "hand")
+    }
+    image_MCHW = torch.stack([torch.from_numpy(np.array(row.image)).permute(2, 0, 1) for row in rows]).contiguous()
+    hue_M, chroma_M = colours.dominant(image_MCHW)
+    return {"picture_MCHW": image_MCHW, **numbers, "picture_hue_M": hue_M, "picture_chroma_M": chroma_M}
+
+
 def pictures(rows: Sequence[tuple[np.ndarray, int, int]], channels: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """(image_HWC uint8, label, split) rows as image_MCHW, label_M, split_M."""
     stack = [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image, _, _ in rows]
@@ -195,6 +235,11 @@ def _unpressed(flac_S: Tensor) -> Tensor:
     return torch.from_numpy(soundfile.read(io.BytesIO(flac_S.numpy().tobytes()), dtype="int16")[0])
 
 
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, at any depth."""
+    return tuple(_tuples(part) for part in value) if isinstance(value, list | tuple) else value
+
+
 def save(pack: Pack, path: Path | str) -> Path:
     """Write one ``.safetensors`` file, its sounds as FLAC; the old one stays until the new one is whole."""
     path = Path(path)
@@ -230,14 +275,14 @@ def read(path: Path | str) -> Pack:
         tensors: dict[str, Any] = {
             n.removesuffix(_FLAC): _unpressed(t) if n.endswith(_FLAC) else t for n, t in stored.items()
         }
-        text["words"] = tuple(tuple(Word(*word) for word in row) for row in text["words"])
+        words = tuple(tuple(Word(*word) for word in row) for row in text.pop("words"))
         for field in fields(Pack):
             parts = {n.split(".")[1]: t for n, t in tensors.items() if n.startswith(f"{field.name}.")}
             if parts:
                 tensors[field.name] = SoundBank(**parts)
         whole = {n: t for n, t in tensors.items() if "." not in n}
-        rest: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in text.items()}
-        return Pack(**whole, **rest)
+        rest: dict[str, Any] = {n: _tuples(v) for n, v in text.items()}
+        return Pack(**whole, **rest, words=words)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
 
@@ -279,7 +324,7 @@ def _version() -> str:
     sources = sorted(
         p
         for p in here.glob("*.py")
-        if p.stem in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "drawings"}
+        if p.stem in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "drawings", "colours"}
     )
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
 

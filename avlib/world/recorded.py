@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from avlib import datasets, media
 from avlib.datasets import caltech101, esc50
 from avlib.types import RATE
 from avlib.world import drawings, orchestra, sounds, speech
-from avlib.world.packs import BACKDROP, PICTURE, Pack, PackError, SoundBank, bank, level, pictures
+from avlib.world.packs import BACKDROP, PICTURE, Pack, PackError, Picture, SoundBank, bank, level, pictures, shown
 from avlib.world.sounds import Voice
 
 LONGEST, SHORTEST, GAP = 2.0, 0.1, 0.3
@@ -31,7 +34,7 @@ PARTS = 4
 MOST = 60
 """At most so many photographs of a class."""
 
-# category of ESC-50: (the thing that is drawn, its drawing)
+# category of ESC-50: (the thing that is drawn, the code points of its emoji)
 ESC: dict[str, tuple[str, str]] = {
     "dog": ("dog", "1F415"), "rooster": ("rooster", "1F413"), "pig": ("pig", "1F416"), "cow": ("cow", "1F404"),
     "frog": ("frog", "1F438"), "cat": ("cat", "1F408"), "hen": ("hen", "1F414"), "insects": ("bee", "1F41D"),
@@ -62,16 +65,41 @@ PHOTOS: dict[str, tuple[str, str, Voice | None]] = {
     "car": ("car_side", "car_horn", None),
     "motorbike": ("Motorbikes", "engine", None),
     "metronome": ("metronome", "clock_tick", None),
-    "bird": ("pigeon", "chirping_birds", orchestra.THINGS["bird"][1]),
-    "telephone": ("cellphone", "", orchestra.THINGS["telephone"][1]),
+    "bird": ("pigeon", "chirping_birds", orchestra.THINGS["bird"].voice),
+    "telephone": ("cellphone", "", orchestra.THINGS["telephone"].voice),
     "revolver": ("revolver", "", Voice((127,), 52, 76)),
-    "piano": ("grand_piano", "", orchestra.THINGS["piano"][1]),
-    "accordion": ("accordion", "", orchestra.THINGS["accordion"][1]),
-    "saxophone": ("saxophone", "", orchestra.THINGS["saxophone"][1]),
-    "guitar": ("electric_guitar", "", orchestra.THINGS["guitar"][1]),
+    "piano": ("grand_piano", "", orchestra.THINGS["piano"].voice),
+    "accordion": ("accordion", "", orchestra.THINGS["accordion"].voice),
+    "saxophone": ("saxophone", "", orchestra.THINGS["saxophone"].voice),
+    "guitar": ("electric_guitar", "", orchestra.THINGS["guitar"].voice),
     "mandolin": ("mandolin", "", Voice((25,), 67, 91, decay=0.25)),
     "euphonium": ("euphonium", "", Voice((58,), 36, 62)),
 }
+FAMILIES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("animal", "mammal"): ("dog", "pig", "cow", "cat", "sheep"),
+    ("animal", "bird"): ("rooster", "hen", "crow", "bird"),
+    ("animal", "other"): ("frog", "bee", "cricket"),
+    ("nature", "weather"): ("rain cloud", "wind", "thunderstorm"),
+    ("nature", "water"): ("sea", "water drop"),
+    ("nature", "fire"): ("fire",),
+    ("human", "voice"): ("baby", "sneeze", "breath", "cough", "laugh", "snore"),
+    ("human", "body"): ("clapping", "footstep", "toothbrush", "drink"),
+    ("household", "water"): ("tap", "toilet", "laundry"),
+    ("household", "thing"): ("door", "creaking house", "can", "glass"),
+    ("machine", "household"): (
+        "computer mouse", "keyboard", "sweeper", "alarm clock", "clock", "metronome", "telephone",
+    ),
+    ("machine", "vehicle"): ("helicopter", "car", "engine", "train", "airplane", "motorbike"),
+    ("machine", "tool"): ("log", "saw"),
+    ("machine", "signal"): ("siren", "firework", "revolver"),
+    ("building",): ("church",),
+    ("instrument", "strings"): ("guitar", "mandolin"),
+    ("instrument", "keys"): ("piano", "accordion"),
+    ("instrument", "wind"): ("saxophone", "euphonium"),
+}  # fmt: skip
+"""The groups that things of these packs belong to, outermost first."""
+ALIKE = 0.98
+"""Normalised correlation of grey values from which two photographs count as one, taken twice."""
 TEXTURES = ("hum", "traffic", "murmur", "wind")
 """What one hears in one's own places, in their order."""
 
@@ -144,11 +172,22 @@ def _clip_rows(clips: Iterable[esc50.Clip], label: int, splits: dict[int, int]) 
                 yield part, label, 1
 
 
+def _families(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """The groups that each class belongs to; () of one that no table knows."""
+    known = {name: group for group, names in FAMILIES.items() for name in names}
+    return tuple(known.get(name, ()) for name in classes)
+
+
+def _photographed(rows: Sequence[Picture]) -> dict[str, Any]:
+    """The ``picture_…`` fields and ``hands`` of photographs, whose colours are not those of the thing alone."""
+    made = shown(rows)
+    return made | {"hands": ("photograph",), "picture_chroma_M": torch.zeros_like(made["picture_chroma_M"])}
+
+
 def _assemble(
-    name: str, classes: Sequence[str], rows: Sequence[Row], recorded: SoundBank, licences: Iterable[str], **rest: Any
+    name: str, classes: Sequence[str], seen: dict[str, Any], recorded: SoundBank, licences: Iterable[str], **rest: Any
 ) -> Pack:
     """A pack of these pictures and sounds; ``rest`` replaces what comes from the default pack."""
-    picture_MCHW, picture_label_M, picture_split_M = pictures(rows, 4, PICTURE)
     for label, title in enumerate(classes):
         for split, part in enumerate(("train", "val", "test")):
             if not ((recorded.label_M == label) & (recorded.split_M == split)).any():
@@ -158,13 +197,11 @@ def _assemble(
         rest |= {"places": places, "backdrop_MCHW": backdrop_MCHW, "ambience": orchestra.ambience()[1]}
         rest |= {"backdrop_label_M": backdrop_label_M, "backdrop_split_M": backdrop_split_M}
         licences = (*licences, *(line for line in orchestra.LICENCES if line.startswith("Photographs")))
-    faces_MCHW, faces_split_M = orchestra.faces()
     said, voice_M, phrases, words = orchestra.spoken(tuple(classes))
     return Pack(
-        name=name, classes=tuple(classes), picture_MCHW=picture_MCHW, picture_label_M=picture_label_M,
-        picture_split_M=picture_split_M, sounds=recorded, faces_MCHW=faces_MCHW, faces_split_M=faces_split_M,
+        name=name, classes=tuple(classes), families=_families(classes), **seen, sounds=recorded, **orchestra.faces(),
         speech=said, voice_M=voice_M, phrases=phrases, words=words,
-        licences=tuple(dict.fromkeys((*licences, drawings.LICENCE, speech.LICENCE))), **rest,
+        licences=tuple(dict.fromkeys((*licences, *drawings.licences(orchestra.HEADS), speech.LICENCE))), **rest,
     )  # fmt: skip
 
 
@@ -172,7 +209,7 @@ def _assemble(
 
 
 def esc(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3), only_esc10: bool | None = None) -> Pack:
-    """The recordings of ESC-50, or of ESC-10, with a drawing for each class.
+    """The recordings of ESC-50, or of ESC-10, with drawings by three hands for each class, one of them in each split.
 
     Args:
         folder: where ESC-50 is; else ``$AVLIB_DATA``, else the hub.
@@ -192,14 +229,14 @@ def esc(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3), only
     strange = sorted({clip.category for clip in clips} - set(ESC))
     if strange:
         raise PackError(f"pack esc: no drawing for the classes {', '.join(strange)}")
-    rows, heard = [], []
-    for label, category in enumerate(known):
-        image = drawings.emoji(ESC[category][1], PICTURE)
-        rows += [(drawings.tinted(image, *tint), label, s) for s, tints in orchestra.TINTS for tint in tints]
-        heard += list(_clip_rows((c for c in clips if c.category == category), label, splits))
-    recorded = bank(heard)
-    licences = (f"Recordings: {datasets.source('esc50').licence}", sounds_note())
-    return _assemble("esc", [ESC[category][0] for category in known], rows, recorded, licences)
+    heard = [
+        row
+        for label, category in enumerate(known)
+        for row in _clip_rows((c for c in clips if c.category == category), label, splits)
+    ]
+    names = [tuple(filter(drawings.is_drawn, drawings.emojis(ESC[category][1]))) for category in known]
+    licences = (f"Recordings: {datasets.source('esc50').licence}", *drawings.licences(chain(*names)), sounds_note())
+    return _assemble("esc", [ESC[category][0] for category in known], orchestra.drawn(names), bank(heard), licences)
 
 
 def sounds_note() -> str:
@@ -214,6 +251,18 @@ def _photograph(path: Path, side: int) -> np.ndarray:
     top, left = (image_HWC.shape[0] - square) // 2, (image_HWC.shape[1] - square) // 2
     image = Image.fromarray(image_HWC).crop((left, top, left + square, top + square))
     return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def alike(images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """Groups of pictures (one side) that are `ALIKE`, as they are or mirrored: they belong into one split."""
+    grey_MN = np.stack([image[..., :3].astype(np.float32).mean(2).ravel() for image in images])
+    grey_MN -= grey_MN.mean(1, keepdims=True)
+    grey_MN /= np.maximum(np.linalg.norm(grey_MN, axis=1, keepdims=True), 1e-9)
+    side = images[0].shape[0]
+    mirrored_MN = grey_MN.reshape(-1, side, side)[:, :, ::-1].reshape(len(images), -1)
+    twins_MM = np.maximum(grey_MN @ grey_MN.T, grey_MN @ mirrored_MN.T) > ALIKE
+    count, group_M = connected_components(twins_MM, directed=False)
+    return [[images[int(n)] for n in np.nonzero(group_M == k)[0]] for k in range(count)]
 
 
 def _backdrops(groups: dict[str, list[np.ndarray]]) -> dict[str, object]:
@@ -252,9 +301,14 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
         name: PHOTOS[name] for name, (part, category, voice) in PHOTOS.items()
         if part in files and (voice or category in recorded)
     }  # fmt: skip
-    rows, heard = [], []
+    rows: list[Picture] = []
+    heard: list[Row] = []
     for label, (name, (part, category, voice)) in enumerate(used.items()):
-        rows += [(_photograph(path, PICTURE), label, s) for path, s in spread(files[part][:MOST])]
+        twins = alike([_photograph(path, PICTURE) for path in files[part][:MOST]])
+        rows += [
+            Picture(image, label, s, len(rows) + n)
+            for n, (image, s) in enumerate((i, s) for group, s in spread(twins) for i in group)
+        ]
         if category in recorded:
             heard += list(_clip_rows((c for c in clips if c.category == category), label, splits))
         elif voice is not None:
@@ -268,7 +322,7 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
     if absent:
         licences.append(f"Left out, since a sound or a photograph of it is not at hand: {', '.join(absent)}")
         _log.info("pack photos: left out, since a sound or a photograph is not at hand: %s", ", ".join(absent))
-    return _assemble("photos", list(used), rows, bank(heard), licences, photographic=True)
+    return _assemble("photos", list(used), _photographed(rows), bank(heard), licences, photographic=True)
 
 
 # --------------------------------------------------------------------------------------------------- own folders
@@ -334,9 +388,10 @@ def folder(path: Path) -> Pack:
     classes = _classes(path)
     rows, heard, opaque = [], [], []
     for label, name in enumerate(classes):
-        for file, split in spread(_listed(path / "images" / name)):
+        files = _listed(path / "images" / name)
+        for file, split in spread(files):
             image, photograph = _own_picture(file)
-            rows.append((image, label, split))
+            rows.append(Picture(image, label, split, label * 100_000 + files.index(file)))
             opaque.append(photograph)
         for file, split in spread(_listed(path / "sounds" / name)):
             parts = active_parts(media.read_audio(file).numpy())
@@ -345,4 +400,5 @@ def folder(path: Path) -> Pack:
             heard += [(level(part), label, split) for part in parts]
     rest = _own_backdrops(path / "backdrops")
     licences = (f"Pictures and sounds: the folder {path.name}, whose owner says who may use them", sounds_note())
-    return _assemble(f"folder:{path.name}", classes, rows, bank(heard), licences, photographic=any(opaque), **rest)
+    seen = _photographed(rows)
+    return _assemble(f"folder:{path.name}", classes, seen, bank(heard), licences, photographic=any(opaque), **rest)

@@ -82,8 +82,8 @@ def test_a_file_of_another_kind_and_an_unknown_program_are_named(tmp_path) -> No
 
 
 def test_every_thing_of_the_orchestra_is_heard_at_one_level_and_length() -> None:
-    for name, (_, voice) in orchestra.THINGS.items():
-        made = sounds.notes(voice, (3, 1, 2), np.random.default_rng(3))
+    for name, thing in orchestra.THINGS.items():
+        made = sounds.notes(thing.voice, (3, 1, 2), np.random.default_rng(3))
         assert [split for _, split in made] == [0, 0, 0, 1, 2, 2]
         for wave, _ in made:
             assert np.isfinite(wave).all() and 0.03 * RATE < len(wave) <= 0.81 * RATE, name
@@ -94,8 +94,9 @@ def test_every_thing_of_the_orchestra_is_heard_at_one_level_and_length() -> None
 def test_the_splits_of_a_thing_share_no_pitch(monkeypatch) -> None:
     heard: list[float] = []
     monkeypatch.setattr(sounds, "note", lambda voice, key, seconds, generator: heard.append(key) or np.zeros(1))
-    for name, (_, voice) in orchestra.THINGS.items():
+    for name, thing in orchestra.THINGS.items():
         heard.clear()
+        voice = thing.voice
         splits = np.array([split for _, split in sounds.notes(voice, (60, 15, 25), np.random.default_rng(0))])
         step = 1.0 if voice.high - voice.low >= 10 else 0.5
         cells = np.round((np.array(heard) - voice.low) / step)
