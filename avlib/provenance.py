@@ -7,60 +7,78 @@ Changing a comment, a docstring, the layout or a function that nobody reaches ch
 from __future__ import annotations
 
 import ast
-import hashlib
+import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import avlib
-from avlib.reach import MODULE_LEVEL, Closure, Reader, Ref, Target, bound, imported, is_bare_text
+from avlib import meaning
+from avlib.errors import unknown
+from avlib.fingerprint import Prints, sha
+from avlib.meaning import Hole, Meaning, Target, bound, imported, is_bare_text
+from avlib.reach import MODULE_LEVEL, WHOLE, Closure, Ref
 
 ROOT = Path(avlib.__file__).resolve().parent
 """The package's own folder."""
 
-Source = str | Path | Iterable[str]
+FORM = 2
+"""Changes when fingerprints come to mean something else, so that old ones are not compared with new ones."""
+
+Source = str | Path | Mapping[str, str] | Iterable[str]
 Parts = dict[str, dict[str, str]]
 
-
-def _sha(text: str | bytes) -> str:
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def _dump(value: Any, out: list[str]) -> None:
-    """The meaning of a syntax tree as text: no positions, no docstrings, no empty fields (Pythons differ in those)."""
-    if isinstance(value, ast.Constant):
-        out.append(f"{type(value.value).__name__}:{value.value!r}")
-    elif isinstance(value, ast.AST):
-        out.append(f"({type(value).__name__}")
-        for name in value._fields:
-            item = getattr(value, name, None)
-            if item is not None and item != [] and name not in ("ctx", "type_comment"):
-                out.append(f" {name}=")
-                _dump(item, out)
-        out.append(")")
-    elif isinstance(value, list):
-        out.append("[")
-        for item in value:
-            if not is_bare_text(item):
-                _dump(item, out)
-                out.append(",")
-        out.append("]")
-    else:
-        out.append(repr(value))
+_PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
+PACK = ".safetensors"
+_LENGTH = 12  # digits that are kept of a hash
 
 
-def _text(nodes: list[Any]) -> str:
-    out: list[str] = []
-    _dump(nodes, out)
-    return "".join(out)
+# --- code cells
 
 
-def code_cells(notebook: Path) -> list[str]:
-    """Sources of a notebook's code cells, in order, without magics and without the parameters that papermill put in.
+def python_of(cell: str) -> tuple[str, str]:
+    """The Python of a code cell, with line for line what it was, and its magics and shell lines.
+
+    Examples:
+        >>> python_of("%%time\\nx = 1")
+        ('pass\\nx = 1', '%%time')
+        >>> python_of("!ls\\nx = 1")
+        ('pass\\nx = 1', '!ls')
+        >>> python_of("%%bash\\nls")
+        ('', '%%bash\\nls')
+    """
+    first = cell.lstrip().split(maxsplit=1)[0] if cell.strip() else ""
+    if first.startswith("%%") and first not in _PYTHON_MAGICS:
+        return "", cell
+    if _parses(cell):
+        return cell, ""
+    lines, magics = [], []
+    for line in cell.split("\n"):
+        found = re.match(r"(\s*)(\w+\s*=\s*)?([%!].*|\?+\w.*|\w[\w.]*\?+)$", line)
+        if found:
+            magics.append(line)
+            line = f"{found[1]}{found[2] or ''}{'None' if found[2] else 'pass'}"
+        lines.append(line)
+    return "\n".join(lines), "\n".join(magics)
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def code_cells(notebook: Path) -> dict[str, str]:
+    """Sources of a notebook's code cells, by their places, without the parameters that papermill put in.
 
     Raises:
         FileNotFoundError: no such notebook.
@@ -70,54 +88,101 @@ def code_cells(notebook: Path) -> list[str]:
         raise FileNotFoundError(f"there is no notebook {notebook}")
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        kept = [
-            "".join(cell["source"])
-            for cell in cells
+        return {
+            f"cell {place}": "".join(cell["source"])
+            for place, cell in enumerate(cells, 1)
             if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
-        ]
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{notebook} is not a notebook: {error}") from error
-    return [_without_magics(source) for source in kept]
 
 
-def _without_magics(source: str) -> str:
-    if source.lstrip().startswith("%%"):
-        return ""
-    lines = source.splitlines()
-    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
-
-
-def _pieces(source: Source) -> tuple[list[str], list[str]]:
-    """Pieces of code, and names of modules, that a source stands for."""
+def _pieces(source: Source) -> tuple[dict[str, str], list[str]]:
+    """Pieces of code by their places, and names of modules, that a source stands for."""
     if isinstance(source, Path):
-        return (code_cells(source) if source.suffix == ".ipynb" else [source.read_text(encoding="utf-8")]), []
-    return ([_without_magics(source)], []) if isinstance(source, str) else ([], list(source))
+        whole = {str(source): source.read_text(encoding="utf-8")} if source.suffix != ".ipynb" else code_cells(source)
+        return whole, []
+    if isinstance(source, str):
+        return {"this code": source}, []
+    return (dict(source), []) if isinstance(source, Mapping) else ({}, list(source))
 
 
-def _reach(source: Source, words: Iterable[str], root: Path) -> tuple[Closure, dict[Ref, list[Any]]]:
-    code, modules = _pieces(source)
-    closure = Closure(root)
+def _statements(pieces: Mapping[str, str]) -> tuple[list[ast.stmt], list[str]]:
+    """The statements of some code, and its magics.
+
+    Raises:
+        ValueError: it is not Python; says where.
+    """
     statements: list[ast.stmt] = []
-    for piece in code:
+    magics = []
+    for place, piece in pieces.items():
+        python, magic = python_of(piece)
+        magics.append(magic)
         try:
-            statements += ast.parse(piece).body
+            statements += ast.parse(python).body
         except SyntaxError as error:
-            raise ValueError(f"this code is not Python ({error}):\n{piece[:200]}") from error
-    names = {name: target for name, target in bound(statements, "").items() if target is not None}
-    reader = Reader("", names)
-    for statement in statements:
-        reader.visit(statement)
-    reader.uses.words.update(words)
+            line = (error.text or "").strip()
+            raise ValueError(f"{place}, line {error.lineno}, is not Python ({error.msg}): {line!r}") from error
+    return statements, magics
+
+
+# --- what code reaches
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """Some code, read, with the fingerprints of all that it reaches."""
+
+    closure: Closure
+    prints: Prints
+    entry: Meaning
+    wanted: tuple[Ref, ...] = ()
+
+    def parts(self) -> Parts:
+        found: Parts = {}
+        for ref in self.closure.meanings:
+            prints = self.prints.of(ref)[:_LENGTH] + self.prints.own(ref)[:_LENGTH]
+            found.setdefault(self._shown(self.closure.loaded[ref.module].path), {})[ref.name] = prints
+        for file in _data_files(self.closure):
+            found[self._shown(file)] = {MODULE_LEVEL: sha(file.read_bytes())[: 2 * _LENGTH]}
+        return {path: dict(sorted(found[path].items())) for path in sorted(found)}
+
+    def _shown(self, path: Path) -> str:
+        base = self.closure.root.parent
+        if not path.is_relative_to(base) and self.closure.beside:
+            base = self.closure.beside
+        return path.relative_to(base).as_posix()
+
+    def digest(self) -> str:
+        """One hash: of the code with all that it names, what imports run, entries of tables, and data."""
+        always = {self.prints.of(ref) for ref in self.closure.meanings if ref.name == MODULE_LEVEL}
+        rows = {ref.name + self.prints.of(ref) for ref in self.closure.meanings if ref.name.endswith("]")}
+        data = {file.name + sha(file.read_bytes()) for file in _data_files(self.closure)}
+        wanted = [self.prints.of(ref) for ref in self.wanted]
+        return sha(json.dumps([self.prints.code(self.entry), wanted, *map(sorted, (always, rows, data))]))
+
+
+def _follow(closure: Closure, entry: Meaning, wanted: Iterable[Ref]) -> _Reached:
+    closure.follow(entry, "")
+    closure.todo += wanted
+    closure.run()
+    return _Reached(closure, Prints(closure, entry), entry, tuple(wanted))
+
+
+def _reach(source: Source, words: Iterable[str], root: Path) -> _Reached:
+    pieces, modules = _pieces(source)
+    closure = Closure(root)
+    statements, _ = _statements(pieces)
+    entry = meaning.read(statements, "", _imports(statements))
+    entry.words.update(words)
     for target in _every_import(statements):
         closure.load_target(target)
-        if target.name == "*" and target.module.partition(".")[0] == "avlib":
-            closure.todo.append(Ref(target.module, "*"))
-    closure.follow(reader.uses, "")
+        if target.name == WHOLE and closure.inside(target.module):
+            closure.todo.append(Ref(target.module, WHOLE))
     for module in modules:
         if closure.module(module) is None:
             raise ValueError(f"there is no module {module} in {root}")
-        closure.todo.append(Ref(module, "*"))
-    return closure, closure.run()
+    return _follow(closure, entry, [Ref(module, WHOLE) for module in modules])
 
 
 def _every_import(statements: list[ast.stmt]) -> Iterator[Target]:
@@ -133,7 +198,8 @@ def sources(source: Source, words: Iterable[str] = (), root: Path = ROOT) -> dic
     """The modules of avlib that some code imports, directly or not, and where they are.
 
     Args:
-        source: a notebook or Python file (a path), code (text), or names of modules (a list).
+        source: a notebook or Python file (a path), code (text, or a mapping from a place to text), or names of
+            modules (a list).
         words: text to be treated as if it stood in the code, e.g. the name of the profile it is run with.
         root: folder of the package.
 
@@ -141,33 +207,23 @@ def sources(source: Source, words: Iterable[str] = (), root: Path = ROOT) -> dic
         >>> sorted(sources("from avlib.errors import unknown"))
         ['avlib', 'avlib.errors']
     """
-    closure, _ = _reach(source, words, root)
+    closure = _reach(source, words, root).closure
     return {name: closure.loaded[name].path for name in sorted(closure.loaded)}
 
 
 def parts(source: Source, words: Iterable[str] = (), root: Path = ROOT) -> Parts:
-    """Hashes of the definitions that some code reaches: file → name → hash; import-time statements have no name.
+    """The definitions that some code reaches, for people: file → name → hashes; import-time statements have no name.
 
-    Arguments as for `sources`. Data beside a module (tables, scripts) count where the module's reached code
-    names the file or its suffix.
+    The first twelve digits are the definition's fingerprint (see `avlib.fingerprint`), the others a hash of what it
+    says itself. Arguments as for `sources`. Data beside a module (tables, scripts) count where the module's reached
+    code names the file or its suffix.
     """
-    closure, nodes = _reach(source, words, root)
-    found: Parts = {}
-    for ref, body in nodes.items():
-        module = closure.loaded[ref.module]
-        if ref.name not in module.hashes:
-            text = _text(body) + "|".join(sorted(module.uses[ref.name].external))
-            module.hashes[ref.name] = _sha(text)[:16]
-        path = module.path.relative_to(root.parent).as_posix()
-        found.setdefault(path, {})[ref.name] = module.hashes[ref.name]
-    for file in _data_files(closure, nodes):
-        found[file.relative_to(root.parent).as_posix()] = {MODULE_LEVEL: _sha(file.read_bytes())[:16]}
-    return {path: dict(sorted(found[path].items())) for path in sorted(found)}
+    return _reach(source, words, root).parts()
 
 
-def _data_files(closure: Closure, nodes: Mapping[Ref, Any]) -> list[Path]:
+def _data_files(closure: Closure) -> list[Path]:
     found: set[Path] = set()
-    for module in {ref.module for ref in nodes}:
+    for module in {ref.module for ref in closure.meanings}:
         words = closure.words.get(module, set())
         if any("." in word for word in words):
             beside = [path for path in closure.loaded[module].path.parent.iterdir() if path.is_file()]
@@ -176,14 +232,150 @@ def _data_files(closure: Closure, nodes: Mapping[Ref, Any]) -> list[Path]:
 
 
 def digest(source: Source, words: Iterable[str] = (), root: Path = ROOT) -> str:
-    """One sha256 over `parts`."""
-    return _sha(json.dumps(parts(source, words, root), sort_keys=True))
+    """One sha256 of what some code does, with all that it reaches; names and places do not count."""
+    return _reach(source, words, root).digest()
 
 
 def code_digest(source: Source) -> str:
-    """sha256 of code by its meaning: comments and layout do not count. For names of modules, of the names."""
-    code, modules = _pieces(source)
-    return _sha("\n".join([_text(ast.parse(piece).body) for piece in code] + modules))
+    """sha256 of code by its meaning: comments and layout do not count, magics do. For names of modules, of these."""
+    pieces, modules = _pieces(source)
+    statements, magics = _statements(pieces)
+    shown = [str(node.value.value) for node in statements if is_bare_text(node)]  # type: ignore[attr-defined]
+    return sha(json.dumps([meaning.read(statements, "", _imports(statements)).text(), shown, magics, modules]))
+
+
+def _imports(statements: list[ast.stmt]) -> dict[str, Target | None]:
+    return {name: target for name, target in bound(statements, "").items() if target is not None}
+
+
+# --- cells of a record
+
+
+def cell_key(name: str | Path, arm: str, seed: int, budget: Any, profile: str = "cpu", root: Path = ROOT) -> str:
+    """Fingerprint of all that a cell of a record follows from: equal keys, equal numbers (on one machine).
+
+    It covers what the recipe's ``train`` and ``measure`` reach, the arm's own entry in ``ARMS`` (and that of the arm it
+    is like), the budget, the seed, and real data that the recipe names. Claims, chance, other arms and the rule of the
+    verdict stay outside, as does the lock file.
+
+    Args:
+        name: a recipe of the library, a module of one's own (``mine.two``), or its file; the modules beside it that it
+            imports count.
+        arm, seed: which cell.
+        budget: the numbers of the run, a dataclass or a mapping; how many ``seeds`` there are does not count.
+        profile: its name.
+        root: folder of the package.
+
+    Raises:
+        ValueError: there is no such recipe or arm, or it is not Python.
+    """
+    numbers = dict(asdict(budget) if is_dataclass(budget) else budget)  # type: ignore[arg-type]
+    numbers.pop("seeds", None)
+    found = _cell(str(name), arm, profile, root)
+    data = [(path.name, _content(path, _state(path))) for path in found.data]
+    return sha(json.dumps([found.digest, data, arm, seed, profile, numbers], sort_keys=True, default=str))[:16]
+
+
+def cell_parts(name: str | Path, arm: str, profile: str = "cpu", root: Path = ROOT) -> Parts:
+    """The definitions that a cell follows from, for people; see `parts` and `cell_key`."""
+    return _reach_cell(str(name), arm, profile, root).parts()
+
+
+class _Cell(NamedTuple):
+    digest: str
+    data: list[Path]
+    files: dict[Path, int]  # what was read, and when it was written
+
+
+_known: dict[tuple[Any, ...], _Cell] = {}
+"""Fingerprints of cells, each good until a file that it was read from changes: a record asks for many."""
+
+
+def _cell(name: str, arm: str, profile: str, root: Path) -> _Cell:
+    at = (*_home(name), arm, profile, root)
+    before = _known.get(at)
+    if before is None or any(_written(path) != when for path, when in before.files.items()):
+        reached = _reach_cell(name, arm, profile, root)
+        closure = reached.closure
+        read = [module.path for module in closure.loaded.values()] + _data_files(closure)
+        _known[at] = _Cell(reached.digest(), _real_data(closure), {path: _written(path) for path in read})
+    return _known[at]
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _state(path: Path) -> tuple[tuple[str, int], ...]:
+    return tuple((str(file), _written(file)) for file in _files(path))
+
+
+@functools.lru_cache(maxsize=256)
+def _content(path: Path, state: tuple[tuple[str, int], ...]) -> str:
+    """sha256 of a file, or of all files in a folder, read once for each state of them."""
+    return sha("".join(f"{file.relative_to(path)} {file_digest(file)}\n" for file in _files(path)))
+
+
+def _real_data(closure: Closure) -> list[Path]:
+    """Packs and folders of things that reached code names, as far as they are here."""
+    words = closure.every_word()
+    named = {word.removeprefix("folder:") for word in words if word.startswith("folder:") or word.endswith(PACK)}
+    if closure.beside and "" in named:  # the rest of the path is put together: what else is named there
+        named |= words
+    bases = [Path.cwd(), *([closure.beside] if closure.beside else [])]
+    found = {(base / name).resolve() for base in bases for name in named if name}
+    return sorted(path for path in found if path.is_dir() or (path.is_file() and path.suffix == PACK))
+
+
+def _reach_cell(name: str, arm: str, profile: str, root: Path) -> _Reached:
+    module, beside = _home(name)
+    arms = Ref(module, "ARMS")
+    closure = Closure(root, beside, module.partition(".")[0])
+    found = closure.module(module)
+    if found is None:
+        raise ValueError(f"there is no recipe {name!r}")
+    rows = found.rows("ARMS")
+    if rows:
+        closure.picked[arms] = _like(rows, arm, name)
+        closure.tables.add(arms)
+    meant = {part: closure.meant(Hole(Target(module, part), ())).ref for part in ("train", "measure")}
+    missing = [part for part, ref in meant.items() if ref is None or ref.name == WHOLE]
+    if missing:
+        raise ValueError(f"{name} is not a recipe: it lacks {', '.join(missing)}")
+    wanted = [ref for ref in meant.values() if ref is not None]
+    if closure.module("avlib.experiment"):
+        wanted.append(Ref("avlib.experiment", "Run"))  # which train and measure are handed
+    return _follow(closure, Meaning(words={profile}), wanted)
+
+
+def _like(rows: Mapping[str, ast.expr], arm: str, name: str) -> set[str]:
+    """An arm and the one whose net it has."""
+    if arm not in rows:
+        raise unknown(f"arm of {name}", arm, rows)
+    keywords = getattr(rows[arm], "keywords", [])
+    like = [word.value.value for word in keywords if word.arg == "like" and isinstance(word.value, ast.Constant)]
+    return {arm, *(str(other) for other in like if other in rows)}
+
+
+def _home(name: str) -> tuple[str, Path | None]:
+    """The module of a recipe, and the folder whose modules count with it (None for one of the library)."""
+    if name.endswith(".py"):
+        path = Path(name).resolve()
+        folder, module = path.parent, path.stem
+        while (folder / "__init__.py").is_file():
+            folder, module = folder.parent, f"{folder.name}.{module}"
+        return module, folder
+    if "." not in name or name.startswith("avlib."):
+        return (name if "." in name else f"avlib.recipes.{name}"), None
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"there is no module {name!r}")
+    path = Path(spec.origin).resolve()
+    return name, path.parents[name.count(".") + (path.name == "__init__.py")]
 
 
 def repository(start: Path | None = None) -> Path | None:
@@ -197,7 +389,7 @@ def repository(start: Path | None = None) -> Path | None:
 
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes."""
-    return _sha(path.read_bytes())
+    return sha(path.read_bytes())
 
 
 def device_name(device: str = "cpu") -> str:
@@ -243,13 +435,14 @@ def describe(
     """
     base = root.parent
     lock = base / "requirements.lock"
-    found = parts(source, [profile, *words], root)
+    reached = _reach(source, [profile, *words], root)
     relative = {f.resolve(): f for f in map(Path, files)}
     named = {(p.relative_to(base).as_posix() if p.is_relative_to(base) else f.name): p for p, f in relative.items()}
     return {
+        "form": FORM,
         "code": code_digest(source),
-        "sources": found,
-        "sources_sha256": _sha(json.dumps(found, sort_keys=True)),
+        "sources": reached.parts(),
+        "sources_sha256": reached.digest(),
         "lock": file_digest(lock) if lock.exists() else None,
         "packs": dict(packs or {}),
         "files": {name: file_digest(path) if path.exists() else None for name, path in sorted(named.items())},
@@ -271,10 +464,13 @@ def compare(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         ['requirements.lock changed']
     """
     reasons = []
-    if "code" in now and old.get("code") != now["code"]:
-        reasons.append("code cells changed" if old.get("code") else "no hash of the code cells was kept")
-    if "sources" in now:
-        reasons += _compare_parts(old.get("sources") or {}, now["sources"])
+    if old.get("form") != now.get("form"):
+        reasons.append("its fingerprints have the form of an earlier version")
+    else:
+        if "code" in now and old.get("code") != now["code"]:
+            reasons.append("code cells changed" if old.get("code") else "no hash of the code cells was kept")
+        if old.get("sources_sha256") != now.get("sources_sha256"):
+            reasons += _compare_parts(old.get("sources") or {}, now.get("sources") or {})
     if now.get("lock") and old.get("lock") != now["lock"]:
         reasons.append("requirements.lock changed")
     for key, what in (("packs", "pack "), ("files", "")):
@@ -283,20 +479,31 @@ def compare(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for key in ("profile", "seed"):
         if key in now and key in old and old[key] != now[key]:
             reasons.append(f"{key} was {old[key]}, is {now[key]}")
+    if not reasons and old.get("sources_sha256") != now.get("sources_sha256"):
+        return ["what its code reaches changed"]
     return reasons
 
 
 def _compare_parts(old: Parts, now: Parts) -> list[str]:
-    changed, other = [], []
-    for path in sorted(old.keys() | now.keys()):
-        before, after = old.get(path, {}), now.get(path, {})
-        for name in sorted(before.keys() | after.keys()):
-            where = f"{path}: {name}" if name else path
-            if name not in after:
-                other.append(f"{where} is no longer used")
-            elif name not in before:
-                other.append(f"{where} is used now")
-            elif before[name] != after[name]:
-                changed.append(f"{where} changed")
+    """Definitions that changed themselves, by name; what moved or was renamed has the fingerprint it had."""
+    before, after = _flat(old), _flat(now)
+    changed = [
+        f"{where} changed"
+        for where in sorted(before.keys() & after.keys())
+        if all(a != b for a, b in zip(_halves(before[where]), _halves(after[where]), strict=True))
+    ]
+    known, kept = ({_halves(value)[0] for value in side.values()} for side in (before, after))
+    gone = [where for where in before.keys() - after.keys() if _halves(before[where])[0] not in kept]
+    new = [where for where in after.keys() - before.keys() if _halves(after[where])[0] not in known]
     # A changed function often reaches others than before; that it changed says enough.
-    return changed or other
+    return changed or sorted([f"{w} is no longer used" for w in gone] + [f"{w} is used now" for w in new])
+
+
+def _flat(found: Parts) -> dict[str, str]:
+    return {
+        f"{path}: {name}" if name else path: value for path, names in found.items() for name, value in names.items()
+    }
+
+
+def _halves(value: str) -> tuple[str, str]:
+    return value[:_LENGTH], value[_LENGTH:]

@@ -1,4 +1,4 @@
-"""Which definitions of the package some code reaches, found by reading it: nothing is imported.
+"""Which definitions some code reaches, found by reading it: nothing is imported.
 
 Code reaches the functions, classes and constants that it names, those that these name, and so on, plus the statements
 that run when a module is imported. Where the reading is not sure it takes more: a module that is handed about as an
@@ -11,26 +11,26 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avlib import meaning
+from avlib.meaning import Hole, Meaning, Target, bound, imported, is_bare_text, is_typing_only
+
 TABLES = {("avlib.profiles", "PROFILES"), ("avlib.world.presets", "PRESETS")}
 """Tables of which an entry counts only where its key stands as text in reached code: a new preset ages nobody else."""
+
+BUDGET = "BUDGET"
+"""What each recipe calls its own table of this kind."""
 
 MODULE_LEVEL = ""
 """Stands for the statements of a module that run on import and define nothing."""
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+WHOLE = "*"
+"""Stands for a whole module."""
 
-
-class Target(NamedTuple):
-    """What an imported name means: a module, or a name in one."""
-
-    module: str
-    name: str | None = None
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Ref(NamedTuple):
@@ -40,14 +40,11 @@ class Ref(NamedTuple):
     name: str
 
 
-@dataclass
-class Uses:
-    """What a piece of code names."""
+class Meant(NamedTuple):
+    """What a hole means: a definition (None outside of the code that is read), and what else stands there as text."""
 
-    targets: set[tuple[Target, tuple[str, ...]]] = field(default_factory=set)
-    external: set[str] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
-    prefixes: set[str] = field(default_factory=set)
+    ref: Ref | None
+    rest: str
 
 
 @dataclass(frozen=True)
@@ -60,75 +57,35 @@ class Module:
     definitions: dict[str, list[ast.stmt]]
     always: list[ast.stmt]
     stars: tuple[str, ...]
-    uses: dict[str, Uses] = field(default_factory=dict)
-    """What each definition names, once it was asked for: the next chapter asks again."""
-    hashes: dict[str, str] = field(default_factory=dict)
+    meanings: dict[str, Meaning] = field(default_factory=dict)
+    """The meaning of each definition, once it was asked for: the next chapter asks again."""
 
     @property
     def package(self) -> str:
         return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
 
+    def meaning(self, name: str, nodes: list[Any]) -> Meaning:
+        """What a definition means."""
+        if name not in self.meanings:
+            names: dict[str, Target | None] = {**self.bindings}
+            names.update({each: Target(self.name, each) for each in self.definitions})
+            own = name if name in self.definitions else ""
+            self.meanings[name] = meaning.read(nodes, self.package, names, own)
+        return self.meanings[name]
 
-def is_bare_text(node: ast.AST) -> bool:
-    """Is this statement nothing but a string, a docstring that stands alone?"""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_typing_only(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.If):
-        return False
-    test = node.test
-    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
-    return name == "TYPE_CHECKING"
-
-
-def imported(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Target]]:
-    """Names that an import statement binds; ``*`` for a star import."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            if alias.asname:
-                yield alias.asname, Target(alias.name)
-            else:
-                yield alias.name.partition(".")[0], Target(alias.name.partition(".")[0])
-        return
-    base = node.module or ""
-    if node.level:
-        parent = package.split(".")[: len(package.split(".")) - node.level + 1]
-        base = ".".join([*parent, base] if base else parent)
-    for alias in node.names:
-        yield (alias.asname or alias.name), Target(base, alias.name)
-
-
-def _inner(node: ast.AST) -> Iterator[ast.AST]:
-    """``node`` and what lies in its own scope: not the bodies of functions, classes and comprehensions in it."""
-    yield node
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda, *_COMPREHENSIONS)) or _is_typing_only(node):  # type: ignore[arg-type]
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _inner(child)
-
-
-def bound(body: Iterable[ast.AST], package: str) -> dict[str, Target | None]:
-    """Names that statements bind in their scope: to an import, or (None) to something of their own."""
-    names: dict[str, Target | None] = {}
-    outside: set[str] = set()
-    for node in (inner for statement in body for inner in _inner(statement)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names.update(imported(node, package))
-        elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            names.setdefault(node.name, None)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.setdefault(node.id, None)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            names.setdefault(node.name, None)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            outside.update(node.names)
-    return {name: target for name, target in names.items() if name not in outside}
+    def rows(self, name: str) -> dict[str, ast.expr]:
+        """The entries of a table that is written as a literal dictionary with text as its keys."""
+        nodes = self.definitions.get(name, [])
+        value = getattr(nodes[0], "value", None) if len(nodes) == 1 else None
+        if not isinstance(value, ast.Dict):
+            return {}
+        keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+        return dict(zip(keys, value.values, strict=True)) if len(keys) == len(value.keys) else {}
 
 
 def _assigned(node: ast.stmt) -> list[str]:
     """Names that a plain assignment (or a definition) gives; empty for any other statement."""
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+    if isinstance(node, _DEFINING):
         return [node.name]
     if isinstance(node, ast.Assign):
         targets = [t for target in node.targets for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
@@ -152,7 +109,7 @@ def _parse(name: str, path: Path, stamp: tuple[int, int]) -> Module:
     always: list[ast.stmt] = []
     stars: list[str] = []
     for statement in body:
-        if _is_typing_only(statement) or is_bare_text(statement):
+        if is_typing_only(statement) or is_bare_text(statement):
             continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for alias, target in imported(statement, package):
@@ -171,159 +128,104 @@ def _parse(name: str, path: Path, stamp: tuple[int, int]) -> Module:
     return Module(name, path, bindings, definitions, always, tuple(stars))
 
 
-class Reader(ast.NodeVisitor):
-    """Collect what a piece of code names, respecting Python's scopes."""
-
-    def __init__(self, package: str, names: Mapping[str, Target | None]):
-        self.package = package
-        self.scopes: list[tuple[bool, Mapping[str, Target | None]]] = [(False, names)]
-        self.uses = Uses()
-
-    def _lookup(self, name: str) -> Target | None:
-        for depth, (is_class, names) in enumerate(reversed(self.scopes)):
-            if name in names and (depth == 0 or not is_class):
-                return names[name]
-        return None
-
-    def _note(self, name: str, chain: tuple[str, ...]) -> None:
-        target = self._lookup(name)
-        if target is None:
-            return
-        if target.module.partition(".")[0] == "avlib":
-            self.uses.targets.add((target, chain))
-        else:
-            self.uses.external.add(f"{name}={target.module}:{target.name}")
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._note(node.id, ())
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain: list[str] = []
-        value: ast.expr = node
-        while isinstance(value, ast.Attribute):
-            chain.append(value.attr)
-            value = value.value
-        if isinstance(value, ast.Name):
-            self._note(value.id, tuple(reversed(chain)))
-        else:
-            self.visit(value)
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        if isinstance(node.value, str):
-            self.uses.words.add(node.value)
-
-    def visit_Expr(self, node: ast.Expr) -> None:
-        if not is_bare_text(node):
-            self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> None:
-        for child in node.orelse if _is_typing_only(node) else ast.iter_child_nodes(node):
-            self.visit(child)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.visit(node.target)
-        if node.value is not None:
-            self.visit(node.value)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in ("import_module", "__import__") and node.args:
-            first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
-            prefix = str(first.value) if isinstance(first, ast.Constant) else ""
-            if prefix.startswith("."):
-                prefix = f"{self.package}.{prefix.lstrip('.')}"
-            if prefix.startswith("avlib"):
-                self.uses.prefixes.add(prefix)
-        self.generic_visit(node)
-
-    def _function(self, node: Any, body: list[Any]) -> None:
-        arguments = node.args
-        for child in (*getattr(node, "decorator_list", ()), *arguments.defaults, *arguments.kw_defaults):
-            if child is not None:
-                self.visit(child)
-        every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-        names: dict[str, Target | None] = {a.arg: None for a in every if a is not None}
-        names.update(bound(body, self.package))
-        self._within(False, names, body)
-
-    def _within(self, is_class: bool, names: Mapping[str, Target | None], nodes: Iterable[ast.AST]) -> None:
-        self.scopes.append((is_class, names))
-        for node in nodes:
-            self.visit(node)
-        self.scopes.pop()
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._function(node, node.body)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._function(node, node.body)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._function(node, [node.body])
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        for child in (*node.decorator_list, *node.bases, *node.keywords):
-            self.visit(child)
-        self._within(True, bound(node.body, self.package), node.body)
-
-    def _comprehension(self, node: Any) -> None:
-        self.visit(node.generators[0].iter)  # the first iterable belongs to the scope outside
-        names = bound([generator.target for generator in node.generators], self.package)
-        self._within(False, names, ast.iter_child_nodes(node))
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-
 class Closure:
-    """Everything that some code reaches in the package that lies in ``root``."""
+    """Everything that some code reaches in the package that lies in ``root``.
 
-    def __init__(self, root: Path):
-        self.root = root
+    Args:
+        root: folder of the package.
+        beside: a folder whose modules count too, as those of a recipe of one's own; where packages are installed, only
+            those of the package ``top``.
+    """
+
+    def __init__(self, root: Path, beside: Path | None = None, top: str = ""):
+        self.root, self.beside, self.top = root, beside, top
+        self.picked: dict[Ref, set[str]] = {}  # tables of which only these entries count
         self.loaded: dict[str, Module] = {}
         self.reached: set[Ref] = set()
         self.tables: set[Ref] = set()
         self.words: dict[str, set[str]] = {}  # module (or "" for the code itself) → text in reached code
+        self.prefixes: set[str] = set()
         self.modules: dict[str, Module | None] = {}
+        self.meanings: dict[Ref, Meaning] = {}
         self.todo: list[Ref] = []
         self.visited: set[Ref] = set()
 
+    # --- modules
+
+    def inside(self, name: str) -> bool:
+        """Does a module belong to the code that is read?"""
+        top = name.partition(".")[0]
+        if top == "avlib" or self.beside is None:
+            return top == "avlib"
+        if self.beside.name in ("site-packages", "dist-packages"):
+            return top == self.top
+        return (self.beside / top).is_dir() or (self.beside / f"{top}.py").is_file()
+
+    def _place(self, name: str) -> Path:
+        parts = name.split(".")
+        if parts[0] == "avlib":
+            return self.root.joinpath(*parts[1:])
+        assert self.beside is not None
+        return self.beside.joinpath(*parts)
+
     def module(self, name: str) -> Module | None:
-        """The module of that name, where it is a file of the package."""
+        """The module of that name, where it is a file that counts."""
         if name not in self.modules:
-            self.modules[name] = self._find(name)
+            self.modules[name] = self._find(name) if name and self.inside(name) else None
         return self.modules[name]
 
     def _find(self, name: str) -> Module | None:
-        inside = name.split(".")[1:]
-        for path in (self.root.joinpath(*inside, "__init__.py"), self.root.joinpath(*inside).with_suffix(".py")):
-            if path.is_file() and (inside or path.name == "__init__.py"):
+        place = self._place(name)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
                 stat = path.stat()
                 return _parse(name, path, (stat.st_mtime_ns, stat.st_size))
         return None
 
     def exists(self, name: str) -> bool:
         """Is there a module or a folder of that name?"""
-        return self.module(name) is not None or self.root.joinpath(*name.split(".")[1:]).is_dir()
+        return self.module(name) is not None or (self.inside(name) and self._place(name).is_dir())
 
-    def resolve(self, module: str, chain: tuple[str, ...], seen: frozenset[Target] = frozenset()) -> list[Ref]:
-        """The definitions that ``module.a.b.c`` means."""
+    def beginning(self, prefix: str) -> list[str]:
+        """Names of all modules of avlib that begin so."""
+        found = [path.relative_to(self.root).with_suffix("").parts for path in sorted(self.root.rglob("*.py"))]
+        names = [".".join(("avlib", *(parts[:-1] if parts[-1] == "__init__" else parts))) for parts in found]
+        return [name for name in names if name.startswith(prefix)]
+
+    # --- names
+
+    def meant(self, hole: Hole) -> Meant:
+        """What a hole means."""
+        target = hole.target
+        return self._resolve(target.module, (*([target.name] if target.name else []), *hole.chain))
+
+    def _resolve(self, module: str, chain: tuple[str, ...], seen: frozenset[Target] = frozenset()) -> Meant:
+        if not self.inside(module):
+            return Meant(None, ".".join((module, *chain)))
         if not chain:
-            return [Ref(module, "*")]
-        found, head = self.module(module), chain[0]
+            return Meant(Ref(module, WHOLE), "")
+        found, head, rest = self.module(module), chain[0], chain[1:]
         here = Target(module, head)
         if found and head in found.definitions:
-            return [Ref(module, head)]
+            return Meant(Ref(module, head), "".join(f".{name}" for name in rest))
         if found and head in found.bindings and here not in seen:
             target = found.bindings[head]
-            if target.module.partition(".")[0] != "avlib":
-                return []
-            return self.resolve(target.module, (*([target.name] if target.name else []), *chain[1:]), seen | {here})
+            return self._resolve(target.module, (*([target.name] if target.name else []), *rest), seen | {here})
         if self.exists(f"{module}.{head}"):
-            return self.resolve(f"{module}.{head}", chain[1:], seen)
+            return self._resolve(f"{module}.{head}", rest, seen)
         for star in found.stars if found else ():
-            if star.partition(".")[0] == "avlib":
-                return self.resolve(star, chain, seen)
-        return [Ref(module, "*")]
+            if self.inside(star):
+                return self._resolve(star, chain, seen)
+        return Meant(Ref(module, WHOLE), "".join(f".{name}" for name in chain))
+
+    def is_table(self, ref: Ref) -> bool:
+        """Is this a table whose entries count one by one?"""
+        found = self.module(ref.module)
+        if ref not in self.picked and ref not in TABLES and ref.name != BUDGET:
+            return False
+        return found is not None and bool(found.rows(ref.name))
+
+    # --- following
 
     def load(self, name: str) -> None:
         """What importing a module runs: its packages, the modules that it imports, its own statements."""
@@ -336,87 +238,78 @@ class Closure:
         self.loaded[name] = found
         for target in (*found.bindings.values(), *(Target(star) for star in found.stars)):
             self.load_target(target)
-        self.todo += [Ref(star, "*") for star in found.stars if star.partition(".")[0] == "avlib"]
-        self.take(Ref(name, MODULE_LEVEL), found.always)
+        self.todo += [Ref(star, WHOLE) for star in found.stars if self.inside(star)]
+        if found.always:
+            self._take(Ref(name, MODULE_LEVEL), found.always)
 
     def load_target(self, target: Target) -> None:
-        if target.module.partition(".")[0] == "avlib":
+        """Import a module, or what a ``from`` import names."""
+        if self.inside(target.module):
             self.load(target.module)
             if target.name and self.exists(f"{target.module}.{target.name}"):
                 self.load(f"{target.module}.{target.name}")
 
-    def take(self, ref: Ref, nodes: list[Any]) -> None:
-        """Follow what the nodes of a definition name."""
-        found = self.loaded[ref.module]
-        if ref.name not in found.uses:
-            names: dict[str, Target | None] = {**found.bindings}
-            names.update({name: Target(found.name, name) for name in found.definitions})
-            reader = Reader(found.package, names)
-            for node in nodes:
-                reader.visit(node)
-            found.uses[ref.name] = reader.uses
-        self.follow(found.uses[ref.name], ref.module)
+    def _take(self, ref: Ref, nodes: list[Any]) -> None:
+        if ref not in self.meanings:
+            self.meanings[ref] = self.loaded[ref.module].meaning(ref.name, nodes)
+            self.follow(self.meanings[ref], ref.module)
 
-    def follow(self, uses: Uses, module: str) -> None:
+    def follow(self, found: Meaning, module: str) -> None:
         """Reach all that some code names."""
-        self.words.setdefault(module, set()).update(uses.words)
-        for target, chain in uses.targets:
-            self.load_target(target)
-            for ref in self.resolve(target.module, (*([target.name] if target.name else []), *chain)):
-                own_table = ref in TABLES and ref.module == module and self._rows(ref)
-                (self.tables if own_table else self.reached).add(ref)
+        self.words.setdefault(module, set()).update(found.words)
+        self.prefixes |= found.prefixes
+        for hole in found.holes:
+            self.load_target(hole.target)
+            ref = self.meant(hole).ref
+            if ref is not None:
+                own = ref.module == module and self.is_table(ref)
+                (self.tables if own else self.reached).add(ref)
                 self.todo.append(ref)
-        for prefix in uses.prefixes:
-            self.todo += [Ref(name, "*") for name in self.names() if name == prefix or name.startswith(prefix)]
 
-    def names(self) -> list[str]:
-        """Names of all modules of the package."""
-        found = [path.relative_to(self.root.parent).with_suffix("").parts for path in sorted(self.root.rglob("*.py"))]
-        return [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in found]
-
-    def _rows(self, ref: Ref) -> dict[str, ast.expr]:
-        """The entries of a table that is written as a literal dictionary with text as its keys."""
-        found = self.module(ref.module)
-        nodes = found.definitions.get(ref.name, []) if found else []
-        value = getattr(nodes[0], "value", None) if len(nodes) == 1 else None
-        if not isinstance(value, ast.Dict):
-            return {}
-        keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
-        return dict(zip(keys, value.values, strict=True)) if len(keys) == len(value.keys) else {}
-
-    def run(self) -> dict[Ref, list[Any]]:
-        """Follow everything to its end; the nodes of each definition that was reached."""
-        done: dict[Ref, list[Any]] = {}
+    def run(self) -> dict[Ref, Meaning]:
+        """Follow everything to its end; the meaning of each definition that was reached."""
         while True:
             while self.todo:
-                self._visit(self.todo.pop(), done)
-            words = set().union(*self.words.values())
+                self._visit(self.todo.pop())
+            words = self.every_word()
             for table in self.tables - self.reached:
-                for key, node in self._rows(table).items():
-                    if key in words:
-                        self._once(Ref(table.module, f"{table.name}[{key!r}]"), [node], done)
+                rows = self.loaded[table.module].rows(table.name)
+                for key in rows.keys() & self.picked.get(table, words):
+                    self._take(Ref(table.module, f"{table.name}[{key!r}]"), [rows[key]])
+            computed = [ref for prefix in self.prefixes for ref in self._computed(prefix, words)]
+            self.todo += [ref for ref in computed if ref not in self.visited]
             if not self.todo:
-                return done | {
-                    Ref(name, MODULE_LEVEL): found.always for name, found in self.loaded.items() if found.always
-                }
+                return self.meanings
 
-    def _visit(self, ref: Ref, done: dict[Ref, list[Any]]) -> None:
+    def every_word(self) -> set[str]:
+        """All text in reached code."""
+        return set().union(*self.words.values())
+
+    def _computed(self, prefix: str, words: set[str]) -> list[Ref]:
+        """Modules that a computed import may mean: those whose names stand as text, or all where none does."""
+        names = self.beginning(prefix) if prefix.startswith("avlib") else []
+        said = [name for name in names if name == prefix or name[len(prefix) :] in words]
+        return [Ref(name, WHOLE) for name in said or names]
+
+    def _visit(self, ref: Ref) -> None:
         self.load(ref.module)
         found = self.loaded.get(ref.module)
         if found is None or ref in self.visited or (ref in self.tables and ref not in self.reached):
             return
         self.visited.add(ref)
-        if ref.name != "*":
-            self._once(ref, found.definitions[ref.name], done)
+        if ref.name != WHOLE:
+            self._take(ref, found.definitions[ref.name])
             return
         for name, nodes in found.definitions.items():
-            self._once(Ref(ref.module, name), nodes, done)
-        if found.path.name == "__init__.py":  # a package that is handed about: all that it offers
-            for target in found.bindings.values():
-                if target.module.partition(".")[0] == "avlib":
-                    self.todo += self.resolve(target.module, (target.name,) if target.name else ())
+            if self.is_table(Ref(ref.module, name)):
+                self.tables.add(Ref(ref.module, name))
+            else:
+                self._take(Ref(ref.module, name), nodes)
+        self.todo += self.offered(found)
 
-    def _once(self, ref: Ref, nodes: list[Any], done: dict[Ref, list[Any]]) -> None:
-        if ref not in done:
-            done[ref] = nodes
-            self.take(ref, nodes)
+    def offered(self, found: Module) -> list[Ref]:
+        """What a package that is handed about offers of other modules."""
+        if found.path.name != "__init__.py":
+            return []
+        meant = [self.meant(Hole(Target(found.name, name), ())).ref for name in sorted(found.bindings)]
+        return [ref for ref in meant if ref is not None]

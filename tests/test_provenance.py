@@ -1,11 +1,14 @@
 """Which definitions code reaches, what changes a hash, and the reasons given for staleness."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from avlib import provenance
+from avlib import fingerprint as fingerprints
+from avlib import meaning, provenance
+from tests import edits
 
 PACKAGE = {
     "__init__.py": '"""A package."""\n__version__ = "1"\n',
@@ -87,10 +90,14 @@ def change(root: Path, name: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+def about(root: Path, code: str) -> dict:
+    return provenance.describe(code, profile="cpu", seed=0, root=root)
+
+
 def reasons(root: Path, code: str, name: str, old: str, new: str) -> list[str]:
-    before = {"sources": provenance.parts(code, root=root)}
+    before = about(root, code)
     change(root, name, old, new)
-    return provenance.compare(before, {"sources": provenance.parts(code, root=root)})
+    return provenance.compare(before, about(root, code))
 
 
 USE = "from avlib.losses import info_nce\ninfo_nce(1)"
@@ -135,7 +142,7 @@ def test_a_used_function_is_named(root: Path) -> None:
 
 
 def test_a_function_of_another_file_is_named(root: Path) -> None:
-    assert reasons(root, USE, "errors.py", "kind + name", "name") == ["avlib/errors.py: unknown changed"]
+    assert reasons(root, USE, "errors.py", "ValueError", "KeyError") == ["avlib/errors.py: unknown changed"]
 
 
 def test_a_changed_constant_is_named(root: Path) -> None:
@@ -152,6 +159,7 @@ def test_a_changed_constant_is_named(root: Path) -> None:
         ("losses.py", "return _shared(x) * SCALE", "return (\n        _shared(x)\n        * SCALE\n    )"),
         ("losses.py", "'''Losses.'''", ""),
         ("methods/toy.py", "info_nce(1)", "info_nce(2)"),
+        ("errors.py", "kind + name", "name"),
     ],
 )
 def test_what_is_not_used_ages_nothing(root: Path, name: str, old: str, new: str) -> None:
@@ -269,11 +277,152 @@ def test_description_and_reasons(root: Path) -> None:
     ]
 
 
+def _described(**names: str) -> dict:
+    return {"sources": {"a.py": {name: value[0] * 12 + value[1] * 12 for name, value in names.items()}}}
+
+
 def test_additions_are_named_when_nothing_else_explains_them() -> None:
-    assert provenance.compare({"sources": {}}, {"sources": {"a.py": {"f": "1"}}}) == ["a.py: f is used now"]
-    assert provenance.compare({"sources": {"a.py": {"f": "1"}}}, {"sources": {}}) == ["a.py: f is no longer used"]
-    old, now = {"sources": {"a.py": {"f": "1"}}}, {"sources": {"a.py": {"f": "2", "g": "1"}}}
-    assert provenance.compare(old, now) == ["a.py: f changed"]
+    one, none = _described(f="11") | {"sources_sha256": "1"}, _described() | {"sources_sha256": "2"}
+    assert provenance.compare(none, one) == ["a.py: f is used now"]
+    assert provenance.compare(one, none) == ["a.py: f is no longer used"]
+    two = _described(f="22", g="33") | {"sources_sha256": "3"}
+    assert provenance.compare(one, two) == ["a.py: f changed"]
+    assert provenance.compare(one, one | {"sources_sha256": "4"}) == ["what its code reaches changed"]
+
+
+def test_what_only_reaches_a_change_is_not_named() -> None:
+    old, now = (
+        _described(f="11", g="11") | {"sources_sha256": "1"},
+        _described(f="21", g="22") | {"sources_sha256": "2"},
+    )
+    assert provenance.compare(old, now) == ["a.py: g changed"]
+
+
+def test_fingerprints_of_an_earlier_form_are_not_compared() -> None:
+    now = {"form": provenance.FORM, "code": "a", "sources": {}, "sources_sha256": "1"}
+    assert provenance.compare({"code": "b"}, now) == ["its fingerprints have the form of an earlier version"]
+
+
+@pytest.mark.parametrize("edit", edits.EDITS, ids=lambda edit: edit.what)
+def test_the_table_of_edits(tmp_path: Path, edit: edits.Edit) -> None:
+    assert edits.outcome(tmp_path, edit) == (list(edit.chapter), edit.cell)
+
+
+def test_the_table_can_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edits, "EDITS", [edit for edit in edits.EDITS if edit.what in ("docstring", "method changed")])
+    docstring, method = edits.table().splitlines()[2:]
+    assert docstring == "| docstring | – | – |"
+    assert method == "| method changed | avlib/paint.py: Net changed | measured again |"
+
+
+def fingerprint(root: Path, module: str, code: str = "from avlib import a\na.f()") -> str:
+    (root / "a.py").write_text(module)
+    return provenance.digest(code, root=root)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def f():\n    x, y = 1, 2\n    return x - y", "def f():\n    a, b = 1, 2\n    return a - b"),
+        ("def f():\n    for i in (): print(i)", "def f():\n    for k in (): print(k)"),
+        ("def f(x):\n    x: int = 1\n    y: int\n    return x", "def f(x):\n    x = 1\n    return x"),
+        ("def f():\n    g = lambda u: u\n    return g", "def f():\n    h = lambda v: v\n    return h"),
+        ("def f():\n    def g(u): return u\n    return g(1)", "def f():\n    def h(v): return v\n    return h(1)"),
+        (
+            "def f():\n    try: pass\n    except OSError as e: print(e)",
+            "def f():\n    try: pass\n    except OSError as x: print(x)",
+        ),
+        (
+            "def f(p):\n    match p:\n        case [a, *b]: return a, b",
+            "def f(p):\n    match p:\n        case [c, *d]: return c, d",
+        ),
+        ("import math\ndef f(): return math.pi", "from math import pi\ndef f(): return pi"),
+        ("def f(): return _g()\ndef _g(): return f()", "def f(): return _h()\ndef _h(): return f()"),
+        ("def f(x):\n    assert x, 'one'\n    return x", "def f(x):\n    assert x, 'two'\n    return x"),
+        ("A, _B = 1, 2\ndef f(): return _B", "A, _C = 1, 2\ndef f(): return _C"),
+        ("class _P:\n    pass\ndef f(): return _P", "class _Q:\n    pass\ndef f(): return _Q"),
+        ("def f(): return (y for y in ())", "def f(): return (z for z in ())"),
+    ],
+)  # fmt: skip
+def test_names_that_nobody_sees_do_not_count(root: Path, old: str, new: str) -> None:
+    assert fingerprint(root, old) == fingerprint(root, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def f():\n    x, y = 1, 2\n    return x - y", "def f():\n    x, y = 1, 2\n    return y - x"),
+        ("def f(x, y): return x - y", "def f(y, x): return x - y"),
+        ("def f(x): return x", "def f(y): return y"),
+        (
+            "def f(): return _g(x=1, y=2)\ndef _g(x, y): return x",
+            "def f(): return _g(x=1, y=2)\ndef _g(y, x): return y",
+        ),
+        ("def f(): return _g()\ndef _g(): return f()", "def f(): return _g()\ndef _g(): return f"),
+        (
+            "def f(): return _g(), _h()\ndef _g(): return f\ndef _h(): return 1",
+            "def f(): return _g(), _h()\ndef _g(): return 1\ndef _h(): return f",
+        ),
+        ("A, _B = 1, 2\ndef f(): return A", "A, _B = 1, 2\ndef f(): return _B"),
+        ("class P: pass\nclass Q: pass\ndef f(): return P", "class P: pass\nclass Q: pass\ndef f(): return Q"),
+        (
+            "class P:\n    _a, _b = 1, 2\ndef f(p): return P, p._a",
+            "class P:\n    _a, _b = 1, 2\ndef f(p): return P, p._b",
+        ),
+        (
+            "class P:\n    _a, _b = 1, 2\ndef f(): return getattr(P, '_a')",
+            "class P:\n    _b, _a = 1, 2\ndef f(): return getattr(P, '_a')",
+        ),
+        ("import math\ndef f(): return math.pi", "import math\ndef f(): return math.e"),
+        ("def f():\n    x = 1\n    return locals()", "def f():\n    y = 1\n    return locals()"),
+        ("def f():\n    raise OSError", "def f():\n    raise ValueError"),
+        ("def f(x):\n    assert x\n    return x", "def f(x):\n    assert not x\n    return x"),
+        (
+            "import enum\nclass P(enum.Enum):\n    _a = 1\n    _b = 2\ndef f(): return list(P)",
+            "import enum\nclass P(enum.Enum):\n    _b = 1\n    _a = 2\ndef f(): return list(P)",
+        ),
+        ("def f(x): return [y for y in x if y]", "def f(x): return [y for y in x]"),
+        ("def f(): return SystemExit(1)", "def f(): return SystemExit(2)"),
+    ],
+)  # fmt: skip
+def test_whatever_may_change_a_result_counts(root: Path, old: str, new: str) -> None:
+    assert fingerprint(root, old) != fingerprint(root, new)
+
+
+DIALS = """
+from dataclasses import dataclass
+@dataclass
+class Dials:
+    size: int = 1
+    zoom: float = 1.0
+def f(): return Dials()
+"""
+MORE = DIALS.replace("zoom: float = 1.0", "zoom: float = 1.0\n    blur: float = 0.0")
+
+
+def test_a_dial_counts_as_soon_as_anybody_names_it(root: Path) -> None:
+    plain = fingerprint(root, DIALS)
+    assert fingerprint(root, MORE) == plain
+    assert fingerprint(root, MORE.replace("blur: float", "size2: float")) == plain
+    assert fingerprint(root, MORE + "def g(): return f().blur\n", "from avlib.a import g") != plain
+    for use in ("a.f().blur", "a.Dials(blur=1)", "'blur'"):
+        code = f"from avlib import a\na.f(), {use}"
+        assert fingerprint(root, DIALS, code) != fingerprint(root, MORE, code), use
+    assert fingerprint(root, DIALS.replace("size: int = 1", "blur: int = 1\n    size: int = 1")) == plain
+
+
+def test_a_field_before_one_in_use_counts(root: Path) -> None:
+    code = "from avlib import a\na.f().zoom"
+    before = fingerprint(root, DIALS, code)
+    assert fingerprint(root, DIALS.replace("zoom:", "blur: float = 0.0\n    zoom:"), code) != before  # places shift
+    assert fingerprint(root, DIALS.replace("zoom: float = 1.0", "zoom: float = 2.0"), code) != before
+
+
+def test_names_that_torch_calls_itself() -> None:
+    from torch import nn
+
+    private = {name for name in dir(nn.Module()) if meaning.is_private(name)}
+    assert private <= fingerprints.MODULE
 
 
 def test_digest_is_one_hash(root: Path) -> None:
@@ -285,3 +434,78 @@ def test_digest_is_one_hash(root: Path) -> None:
 
 def test_repository_is_found_from_below(repo: Path) -> None:
     assert provenance.repository(repo / "tests") == repo
+
+
+OWN = {
+    "mine/__init__.py": "",
+    "mine/two.py": """
+from mine.parts import grow
+import helpers
+ARMS = {'a': dict(), 'b': dict(like='a'), 'c': dict()}
+CLAIMS = ()
+def train(run, arm):
+    return grow(ARMS[arm]), helpers.rate()
+def measure(method, run, arm):
+    return {'x': 'folder:things'}
+""",
+    "mine/parts.py": "def grow(x):\n    return x\ndef other():\n    return 1\n",
+    "helpers.py": "def rate():\n    return 1\n",
+    "things/a.txt": "1",
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    edits.write(tmp_path / "place", OWN)
+    monkeypatch.chdir(tmp_path / "place")
+    monkeypatch.syspath_prepend(str(tmp_path / "place"))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return tmp_path / "place"
+
+
+def own_key(arm: str = "a", seed: int = 0, name: str | Path = "mine.two", **budget: int) -> str:
+    return provenance.cell_key(name, arm, seed, {"steps": 4, "seeds": 3} | budget)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "ages"),
+    [
+        ("mine/two.py", "grow(ARMS[arm])", "grow(ARMS[arm], 1)", True),
+        ("mine/two.py", "CLAIMS = ()", "CLAIMS = (1,)", False),
+        ("mine/two.py", "'c': dict()", "'c': dict(x=1)", False),
+        ("mine/two.py", "'a': dict()", "'a': dict(x=1)", True),
+        ("mine/parts.py", "return x", "return 2 * x", True),
+        ("mine/parts.py", "return 1", "return 2", False),
+        ("helpers.py", "return 1", "return 2", True),
+        ("helpers.py", "return 1", "return 1  # a comment", False),
+        ("things/a.txt", "1", "2", True),
+    ],
+)
+def test_a_recipe_of_ones_own_with_all_it_imports(own: Path, file: str, old: str, new: str, ages: bool) -> None:
+    before = own_key()
+    change(own, file, old, new)
+    assert (own_key() != before) == ages
+
+
+def test_an_arm_like_another_counts_with_it(own: Path) -> None:
+    before = own_key("b"), own_key("c")
+    change(own, "mine/two.py", "'a': dict()", "'a': dict(x=1)")
+    assert own_key("b") != before[0] and own_key("c") == before[1]
+
+
+def test_a_key_belongs_to_an_arm_a_seed_and_a_budget(own: Path) -> None:
+    assert own_key() == own_key(seeds=5) == own_key(name=own / "mine" / "two.py")
+    assert len({own_key(), own_key("c"), own_key(seed=1), own_key(steps=5)}) == 4
+    assert provenance.cell_key("mine.two", "a", 0, {"steps": 4}, "gpu") != own_key()
+    assert set(provenance.cell_parts("mine.two", "a")) >= {"mine/two.py", "mine/parts.py", "helpers.py"}
+
+
+def test_what_is_no_recipe_is_named(own: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown arm of mine\.two 'd'"):
+        own_key("d")
+    with pytest.raises(ValueError, match=r"mine\.parts is not a recipe: it lacks train, measure"):
+        own_key(name="mine.parts")
+    with pytest.raises(ValueError, match=r"no module 'mine\.three'"):
+        own_key(name="mine.three")
+    with pytest.raises(ValueError, match="no recipe 'nothing'"):
+        own_key(name="nothing")
