@@ -321,13 +321,16 @@ def _content(path: Path, state: tuple[tuple[str, int], ...]) -> str:
 
 
 def _real_data(closure: Closure) -> list[Path]:
-    """Packs and folders of things that reached code names, as far as they are here."""
-    words = closure.every_word()
-    named = {word.removeprefix("folder:") for word in words if word.startswith("folder:") or word.endswith(PACK)}
-    if closure.beside and "" in named:  # the rest of the path is put together: what else is named there
-        named |= words
-    bases = [Path.cwd(), *([closure.beside] if closure.beside else [])]
-    found = {(base / name).resolve() for base in bases for name in named if name}
+    """Packs and folders of things that a recipe names (not the library below it), as far as they are here."""
+    found: set[Path] = set()
+    for name, words in closure.words.items():
+        if name not in closure.loaded or (name.startswith("avlib.") and not name.startswith("avlib.recipes.")):
+            continue
+        beside = closure.loaded[name].path.parent
+        named = {word.removeprefix("folder:") for word in words if word.startswith("folder:") or word.endswith(PACK)}
+        found |= {base / each for base in (Path.cwd(), beside) for each in named if each}
+        if "" in named:  # f"folder:{HERE / 'things'}"
+            found |= {beside / word for word in words if re.fullmatch(r"\w[\w-]*", word)}
     return sorted(path for path in found if path.is_dir() or (path.is_file() and path.suffix == PACK))
 
 

@@ -487,6 +487,14 @@ def test_a_recipe_of_ones_own_with_all_it_imports(own: Path, file: str, old: str
     assert (own_key() != before) == ages
 
 
+def test_a_folder_whose_path_is_put_together(own: Path) -> None:
+    change(own, "mine/two.py", "'folder:things'", "f'folder:{HERE / \"things\"}'")
+    edits.write(own, {"mine/things/a.txt": "1"})
+    before = own_key()
+    edits.write(own, {"mine/things/b.txt": "1"})
+    assert own_key() != before
+
+
 def test_an_arm_like_another_counts_with_it(own: Path) -> None:
     before = own_key("b"), own_key("c")
     change(own, "mine/two.py", "'a': dict()", "'a': dict(x=1)")
