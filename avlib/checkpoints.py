@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import secrets
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from avlib.errors import CheckpointError
 
 CHECKPOINT = "checkpoint.pt"
+PARTS = ("step", "config", "method", "optimiser", "random", "hooks", "log")
 
 
 def save(state: dict[str, Any], path: Path, step: int) -> None:
@@ -53,7 +55,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         if damaged:
             raise ValueError(f"the checksum of {damaged} is wrong")
         state = torch.load(path, map_location=device, weights_only=True)
-        missing = [key for key in ("step", "config", "method", "optimiser", "random", "hooks") if key not in state]
+        missing = [
+            key for key in ("step", "config", "method", "optimiser", "random", "hooks", "log") if key not in state
+        ]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
     except OSError:
@@ -82,10 +86,13 @@ def load_weights(method: nn.Module, path: Path | str) -> nn.Module:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: to a neighbour, to the disk, then over the old one."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a whole file or nothing: to a neighbour with a name of its own, to the disk, then over the old one.
+
+    Of two processes that write the same file the last one wins, and neither meets half of the other's.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

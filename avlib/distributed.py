@@ -1,13 +1,26 @@
-"""One process or many: set-up under torchrun, and a gather that lets the gradient through."""
+"""One process or many: set-up under torchrun, and what makes N processes give the gradient of one.
+
+Each process sees its share of a batch, and DDP takes the mean of their gradients. That is the gradient of one process
+with the whole batch wherever the mean of the processes' losses is the loss of the whole batch. A mean over all clips (a
+distillation) fulfils this as it stands. A term that compares clips, or a mean over some of them (those with a label),
+needs the clips of the others: `gather` what it reads, and let each process compute it for all. Normalisation over the
+batch is `synchronised` by `avlib.train.fit`. What a loss draws at random must be drawn alike everywhere: from the step,
+or from torch's generator, which `fit` seeds alike. Hooks run in every process, on the same weights, and must come to
+the same end there; buffers (labels, dictionaries) are taken from the first process before each step all the same.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from types import MethodType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from avlib.types import Batch
@@ -54,25 +67,96 @@ def is_main() -> bool:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BD: Tensor) -> Tensor:
-        parts = [torch.empty_like(x_BD) for _ in range(world_size())]
+        parts = [torch.empty_like(x_BD, memory_format=torch.contiguous_format) for _ in range(world_size())]
         dist.all_gather(parts, x_BD.contiguous())
-        ctx.rows = x_BD.shape[0]
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, grad_MD: Tensor) -> Tensor:
-        total_MD = grad_MD.contiguous().clone()
-        dist.all_reduce(total_MD)
-        return total_MD[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+        return own(_summed(grad_MD))
 
 
-def gather_with_gradient(x_BD: Tensor) -> Tensor:
-    """The rows of every process, in the order of ranks: (B, …) -> (B · processes, …).
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _summed(grad)
+
+
+def _summed(x: Tensor) -> Tensor:
+    x = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(x)
+    return x
+
+
+def gather(x_BD: Tensor) -> Tensor:
+    """The rows of every process, in the order of ranks: (B, …) -> (B · processes, …). The gradient comes back.
 
     Every process must bring as many rows. The gradient of a row is the sum over the processes that used it; where each
     computes the loss of the whole batch, DDP's mean then gives the gradient of one process with all rows.
     """
     return x_BD if world_size() == 1 else _Gather.apply(x_BD)  # type: ignore[no-any-return]
+
+
+def own(x_MD: Tensor) -> Tensor:
+    """This process's share of gathered rows: (B · processes, …) -> (B, …)."""
+    return x_MD.chunk(world_size())[rank()]
+
+
+def roll(x_BD: Tensor, shift: int) -> Tensor:
+    """``torch.roll`` along the clips of all processes: (B, …) -> (B, …), the last rows of one go to the next."""
+    return own(gather(x_BD).roll(shift, 0))
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum of ``x`` over all processes, of any shape; so is its gradient."""
+    return x if world_size() == 1 else _Total.apply(x)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def synchronised(method: nn.Module) -> Iterator[None]:
+    """Within, every batch normalisation of ``method`` takes mean and variance over the clips of all processes.
+
+    The layers stay what they are, with their names, weights and statistics; only the way they compute is exchanged,
+    and put back at the end. (PyTorch's own SyncBatchNorm needs CUDA.) With one process nothing happens.
+    """
+    norms = [layer for layer in method.modules() if isinstance(layer, _BatchNorm)] if world_size() > 1 else []
+    for layer in norms:
+        layer.forward = MethodType(_normalise, layer)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in norms:
+            del layer.forward
+
+
+def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:
+    """Batch normalisation of (B, C, …) with the statistics of all processes, of which each brings as many clips."""
+    if not layer.training and layer.running_mean is not None:
+        return type(layer).forward(layer, x)
+    wide, axes = x.to(torch.promote_types(x.dtype, torch.float32)), [0, *range(2, x.ndim)]
+    column, count = (-1, *[1] * (x.ndim - 2)), world_size() * x.numel() // x.shape[1]
+    mean_C = total(wide.sum(axes)) / count
+    centred = wide - mean_C.view(column)
+    var_C = total(centred.square().sum(axes)) / count
+    _keep(layer, mean_C.detach(), (var_C * count / (count - 1)).detach())
+    centred = centred * (var_C + layer.eps).rsqrt().view(column)
+    if layer.affine:
+        centred = centred * layer.weight.view(column) + layer.bias.view(column)
+    return centred.to(x.dtype)
+
+
+def _keep(layer: _BatchNorm, mean_C: Tensor, var_C: Tensor) -> None:
+    """Move the statistics that the layer keeps towards those of a batch."""
+    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
+        return
+    layer.num_batches_tracked.add_(1)
+    share = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+    layer.running_mean.lerp_(mean_C.to(layer.running_mean.dtype), share)
+    layer.running_var.lerp_(var_C.to(layer.running_var.dtype), share)
 
 
 class _LossOnly(nn.Module):

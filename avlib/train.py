@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from avlib import checkpoints
+from avlib import checkpoints, distributed
 from avlib.checkpoints import CHECKPOINT
 from avlib.errors import CheckpointError, NonFiniteLoss, unknown
 from avlib.types import Batch
@@ -170,7 +170,8 @@ def fit(
 
     Raises:
         ValueError: an empty batch, a loss dictionary without ``"loss"``, nothing to train.
-        NonFiniteLoss: the loss became NaN or infinite; names the step and the clips, the weights are those before it.
+        NonFiniteLoss: the loss or its gradient became NaN or infinite; names the step and the clips, the weights are
+            those before it, and so is the checkpoint.
         CheckpointError: the checkpoint in ``config.out`` is damaged or belongs to another run.
         OSError: no space for a checkpoint; the one before stays whole.
         KeyboardInterrupt: Ctrl-C ends the step, writes a checkpoint and says how to go on.
@@ -179,194 +180,145 @@ def fit(
         >>> history = fit(method, Stream(world, 64), TrainConfig(steps=400))
         >>> history.logs["loss"][-1]
     """
-    run = _Run(method, config or TrainConfig(), hooks)
-    run.resume()
-    if run.step == run.config.steps:
-        return run.history
-    with run.bar() as bar, _deferred_interrupt() as interrupted:
-        while run.step < run.config.steps:
-            run.advance(batches)
-            run.bookkeep(bar)
+    config = config or TrainConfig()
+    device = _prepare(method, config)
+    groups = parameter_groups(method, config.weight_decay)
+    parameters = [p for group in groups for p in group["params"]]
+    fused = device.type in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
+    optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+    log = _Log(config)
+    keeper = _Keeper(method, optimiser, hooks, log, config, device)
+    first = keeper.resume()
+    if first == config.steps:
+        return log.history
+    with distributed.synchronised(method), log.bar(method, first), _deferred_interrupt() as interrupted:
+        loss_of = _loss_of(method, config)
+        for step in range(first, config.steps):
+            batch = _some(batches(step), step).to(device)
+            for hook in hooks:
+                hook(method, batch, step)
+            if not method.training:
+                method.train()
+            with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and device.type == "cuda"):
+                values = _with_loss(loss_of(batch, step), method)
+            optimiser.zero_grad(set_to_none=True)
+            values["loss"].backward()
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if config.clip:
+                nn.utils.clip_grads_with_norm_(parameters, config.clip, norm)
+            _check_finite(values["loss"], norm, batch, step)
+            for group in optimiser.param_groups:
+                group["lr"] = rate(step, config)
+            optimiser.step()
+            log.add(step + 1, values)
             if interrupted:
-                raise KeyboardInterrupt(run.farewell())
-    run.finish()
-    return run.history
+                raise KeyboardInterrupt(keeper.farewell(step + 1))
+            keeper.save_if_due(step + 1)
+    return log.history
 
 
-class _Run:
-    """The state of one call of `fit`."""
+def _prepare(method: nn.Module, config: TrainConfig) -> torch.device:
+    """Join the other processes, if there are any, bring the method to its device, seed, and say which device it is."""
+    device = device_of(config.device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        device = distributed.setup(device)
+    method.to(device)
+    if config.channels_last:
+        _channels_last(method)
+    torch.manual_seed(config.seed)
+    return device
 
-    def __init__(self, method: nn.Module, config: TrainConfig, hooks: Sequence[Hook]):
-        self.config, self.hooks, self.method = config, hooks, method
-        parallel = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        self.device, self.main = device_of(config.device), True
-        if parallel:
-            from avlib import distributed
 
-            self.device = distributed.setup(self.device)
-            self.main = distributed.is_main()
-        method.to(self.device)
-        if config.channels_last:
-            _channels_last(method)
-        torch.manual_seed(config.seed)
-        groups = parameter_groups(method, config.weight_decay)
-        self.parameters = [p for group in groups for p in group["params"]]
-        fused = self.device.type in ("cpu", "cuda") and all(p.is_floating_point() for p in self.parameters)
-        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
-        self.loss: Callable[[Batch, int], dict[str, Any]] = method.loss  # type: ignore[assignment]
-        if parallel:
-            self.loss = distributed.wrap(method)
-        if config.compile:
-            self.loss = torch.compile(self.loss)
-        self.step, self.history, self.window = 0, History(), _Window()
-        self.before, self.started = 0.0, time.monotonic()
+def _loss_of(method: nn.Module, config: TrainConfig) -> Callable[[Batch, int], dict[str, Any]]:
+    loss: Callable[[Batch, int], dict[str, Any]] = method.loss  # type: ignore[assignment]
+    if distributed.world_size() > 1:
+        loss = distributed.wrap(method)
+    return torch.compile(loss) if config.compile else loss
 
-    def advance(self, batches: Callable[[int], Batch]) -> None:
-        """One step: batch, hooks, loss, gradient, update."""
-        batch = batches(self.step)
-        if len(batch) == 0:
-            raise ValueError(f"the batch of step {self.step} is empty")
-        batch = batch.to(self.device)
-        for hook in self.hooks:
-            hook(self.method, batch, self.step)
-        if not self.method.training:
-            self.method.train()
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.config.amp and self.device.type == "cuda"):
-            values = self.loss(batch, self.step)
-        if not isinstance(values, dict) or "loss" not in values:
-            found = sorted(values) if isinstance(values, dict) else type(values).__name__
-            raise ValueError(
-                f"{type(self.method).__name__}.loss must return a dict with the key 'loss'; it has: {found}"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        values["loss"].backward()
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        self._check(values["loss"], batch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate(self.step, self.config)
-        self.optimiser.step()
-        self.window.add(values)
-        self.step += 1
 
-    def _check(self, loss: Tensor, batch: Batch) -> None:
-        # Read after the backward pass was queued, so that a GPU never idles while this waits for it.
-        value = float(loss.detach())
+def _some(batch: Batch, step: int) -> Batch:
+    if len(batch) == 0:
+        raise ValueError(f"the batch of step {step} is empty")
+    return batch
+
+
+def _with_loss(values: Any, method: nn.Module) -> dict[str, Any]:
+    if not isinstance(values, dict) or "loss" not in values:
+        found = sorted(values) if isinstance(values, dict) else type(values).__name__
+        raise ValueError(f"{type(method).__name__}.loss must return a dict with the key 'loss'; it has: {found}")
+    return values
+
+
+def _check_finite(loss: Tensor, norm: Tensor, batch: Batch, step: int) -> None:
+    # Read after the backward pass was queued, so that a GPU never idles while this waits for it; both in one copy.
+    found = torch.stack([loss.detach().float(), norm.float()]).tolist()
+    for name, value in zip(("loss", "norm of the gradient"), found, strict=True):
         if not math.isfinite(value):
             index = batch.index_B.tolist()
-            raise NonFiniteLoss(
-                f"the loss is {value} at step {self.step}; the clips of this batch: {index}", self.step, index
-            )
+            raise NonFiniteLoss(f"the {name} is {value} at step {step}; the clips of this batch: {index}", step, index)
 
-    def bookkeep(self, bar: Any) -> None:
-        """Log, show and save what is due after a step."""
-        config = self.config
-        last = self.step == config.steps
-        if self.step == 1 or last or self.step % config.log_every == 0:
-            self.history.seconds = self.before + time.monotonic() - self.started
-            values = self.window.mean() | {"lr": rate(self.step - 1, config)}
-            self.history.add(self.step, values)
-            self._write_log({"step": self.step, "seconds": round(self.history.seconds, 3)} | values)
-            bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
-        bar.update(1)
-        if config.checkpoint_every and self.step % config.checkpoint_every == 0 and not last:
-            self.save()
 
-    def finish(self) -> None:
-        """Keep the end of the run."""
-        self.history.seconds = self.before + time.monotonic() - self.started
-        if self.config.out:
-            self.save()
+class _Log:
+    """What a run reports: its history, the lines of ``log.jsonl``, the progress bar. The first process alone writes."""
 
-    def farewell(self) -> str:
-        """Save before leaving early, and say how to go on."""
-        if not self.config.out:
-            return f"training was interrupted after step {self.step}; nothing was kept, because no `out` was given"
-        self.save()
-        path = self.config.out / CHECKPOINT
-        return f"training was interrupted after step {self.step}; the same call continues from {path}"
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, self.history, self.window = config, History(), _Window()
+        self.path = config.out / "log.jsonl" if config.out and distributed.is_main() else None
+        self.before, self.started, self.shown = 0.0, time.monotonic(), None
 
-    def bar(self) -> Any:
-        """A progress bar, or nothing that takes the same calls."""
-        if not (self.config.progress and self.main):
-            return _NoBar()
+    @contextlib.contextmanager
+    def bar(self, method: nn.Module, first: int) -> Iterator[None]:
+        """Within, a progress bar stands on the screen, where it is wanted."""
+        if not (self.config.progress and distributed.is_main()):
+            yield
+            return
         from tqdm import tqdm
 
-        return tqdm(total=self.config.steps, initial=self.step, desc=type(self.method).__name__, unit="step")
+        with tqdm(total=self.config.steps, initial=first, desc=type(method).__name__, unit="step") as self.shown:
+            yield
 
-    def _write_log(self, entry: dict[str, Any]) -> None:
-        if self.config.out and self.main:
-            self.config.out.mkdir(parents=True, exist_ok=True)
-            with open(self.config.out / "log.jsonl", "a", encoding="utf-8") as file:
+    def add(self, done: int, values: dict[str, Any]) -> None:
+        """Count one step's numbers; write and show what is due after ``done`` steps."""
+        self.window.add(values)
+        if done == 1 or done == self.config.steps or done % self.config.log_every == 0:
+            means = self.window.mean() | {"lr": rate(done - 1, self.config)}
+            self.history.add(done, means)
+            self.clock()
+            self._write({"step": done, "seconds": round(self.history.seconds, 3)} | means)
+            if self.shown is not None:
+                self.shown.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
+        if self.shown is not None:
+            self.shown.update(1)
+
+    def clock(self) -> None:
+        """Bring ``history.seconds`` up to now."""
+        self.history.seconds = self.before + time.monotonic() - self.started
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
 
-    def save(self) -> None:
-        """Write the checkpoint, all of it or none."""
-        if not (self.config.out and self.main):
-            return
-        self.history.seconds = self.before + time.monotonic() - self.started
-        state = {
-            "step": self.step,
-            "config": _identity(self.config),
-            "method": self.method.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "random": checkpoints.random_state(self.device),
-            "hooks": [_hook_state(hook) for hook in self.hooks],
-            "history": asdict(self.history),
-            "window": self.window.state_dict(),
-        }
-        checkpoints.save(state, self.config.out / CHECKPOINT, self.step)
-
-    def resume(self) -> None:
-        """Continue from the checkpoint in ``out``, where there is one."""
-        path = self.config.out / CHECKPOINT if self.config.out else None
-        if path is None or not path.exists():
-            if self.config.out and self.main:
-                self._cut_log()
-            return
-        state = checkpoints.load(path, self.device)
-        self._compare(state, path)
-        try:
-            self.method.load_state_dict(state["method"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"{path} holds the weights of another {type(self.method).__name__}: {error}"
-            ) from error
-        for hook, saved in zip(self.hooks, state["hooks"], strict=True):
-            if saved is not None:
-                hook.load_state_dict(saved)  # type: ignore[attr-defined]
-        checkpoints.set_random_state(state["random"], self.device)
-        self.step, self.history = state["step"], History(**state["history"])
-        self.window.load_state_dict(state["window"])
-        self.before = self.history.seconds
-        self._cut_log()
-        if self.step == self.config.steps:
-            _log.info("%s is already trained: %d of %d steps; delete it to begin again", path, self.step, self.step)
-        else:
-            _log.info("continuing from %s after step %d", path, self.step)
-
-    def _compare(self, state: dict[str, Any], path: Path) -> None:
-        old, now = state["config"], _identity(self.config)
-        differs = [f"{k} was {old.get(k)!r}, is {now[k]!r}" for k in now if old.get(k) != now[k]]
-        if len(state["hooks"]) != len(self.hooks):
-            differs.append(f"hooks were {len(state['hooks'])}, are {len(self.hooks)}")
-        if differs:
-            raise CheckpointError(
-                f"{path} belongs to another run ({'; '.join(differs)}): give another `out`, or delete it to begin again"
-            )
-
-    def _cut_log(self) -> None:
-        """Drop what was logged after the checkpoint: those steps are done again."""
-        path = self.config.out / "log.jsonl" if self.config.out else None
-        if path is None or not self.main or not path.exists():
+    def cut(self, done: int) -> None:
+        """Drop what was written after ``done`` steps: those steps are done again."""
+        if self.path is None or not self.path.exists():
             return
         kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
-                if json.loads(line)["step"] <= self.step:
+                if json.loads(line)["step"] <= done:
                     kept.append(line + "\n")
-        checkpoints.replace_file(path, "".join(kept).encode())
+        checkpoints.replace_file(self.path, "".join(kept).encode())
+
+    def state_dict(self) -> dict[str, Any]:
+        self.clock()
+        return {"history": asdict(self.history), "window": self.window.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history = History(**state["history"])
+        self.window.load_state_dict(state["window"])
+        self.before = self.history.seconds
 
 
 class _Window:
@@ -404,18 +356,85 @@ class _Window:
         self.total, self.count = dict(state["total"]), dict(state["count"])
 
 
-class _NoBar:
-    def __enter__(self) -> _NoBar:
-        return self
+@dataclass
+class _Keeper:
+    """Writes the checkpoint of a run and continues from it. The first process alone writes; all of them read."""
 
-    def __exit__(self, *error: object) -> None:
-        pass
+    method: nn.Module
+    optimiser: torch.optim.Optimizer
+    hooks: Sequence[Hook]
+    log: _Log
+    config: TrainConfig
+    device: torch.device
 
-    def update(self, steps: int) -> None:
-        pass
+    @property
+    def path(self) -> Path | None:
+        return self.config.out / CHECKPOINT if self.config.out else None
 
-    def set_postfix(self, **values: object) -> None:
-        pass
+    def save_if_due(self, done: int) -> None:
+        """Save at the end of the run, and every so many steps before it."""
+        every = self.config.checkpoint_every
+        if done == self.config.steps or (every and done % every == 0):
+            self.save(done)
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint, all of it or none."""
+        if self.path is None or not distributed.is_main():
+            return
+        state = {
+            "step": done,
+            "config": _identity(self.config),
+            "method": self.method.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": checkpoints.random_state(self.device),
+            "hooks": [_hook_state(hook) for hook in self.hooks],
+            "log": self.log.state_dict(),
+        }
+        checkpoints.save(state, self.path, done)
+
+    def farewell(self, done: int) -> str:
+        """Save before leaving early, and say how to go on."""
+        if self.path is None:
+            return f"training was interrupted after step {done}; nothing was kept, because no `out` was given"
+        self.save(done)
+        return f"training was interrupted after step {done}; the same call continues from {self.path}"
+
+    def resume(self) -> int:
+        """Continue from the checkpoint, where there is one; returns how many steps are done."""
+        if self.path is None or not self.path.exists():
+            self.log.cut(0)
+            return 0
+        state = checkpoints.load(self.path, self.device)
+        self._compare(state, self.path)
+        try:
+            self.method.load_state_dict(state["method"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.path} holds the weights of another {type(self.method).__name__}: {error}"
+            ) from error
+        for hook, saved in zip(self.hooks, state["hooks"], strict=True):
+            if saved is not None:
+                hook.load_state_dict(saved)  # type: ignore[attr-defined]
+        checkpoints.set_random_state(state["random"], self.device)
+        self.log.load_state_dict(state["log"])
+        done: int = state["step"]
+        self.log.cut(done)
+        if done == self.config.steps:
+            _log.info("%s is already trained: %d of %d steps; delete it to begin again", self.path, done, done)
+        else:
+            _log.info("continuing from %s after step %d", self.path, done)
+        return done
+
+    def _compare(self, state: dict[str, Any], path: Path) -> None:
+        old, now = state["config"], _identity(self.config)
+        differs = [f"{k} was {old.get(k)!r}, is {now[k]!r}" for k in now if old.get(k) != now[k]]
+        if len(state["hooks"]) != len(self.hooks):
+            differs.append(f"hooks were {len(state['hooks'])}, are {len(self.hooks)}")
+        if differs:
+            raise CheckpointError(
+                f"{path} belongs to another run ({'; '.join(differs)}): give another `out`, or delete it to begin again"
+            )
 
 
 @contextlib.contextmanager

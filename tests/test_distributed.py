@@ -1,97 +1,86 @@
-"""Two processes on half a batch each give the gradient of one on all of it."""
+"""Two processes on half a batch each give the gradient of one on all of it: every method, every stage of its recipe.
+
+The worker (this file, run twice) lets each recipe train, but where it calls `fit`, it takes one gradient of the method on
+the first batch instead of a training. So a new recipe is tested as soon as it exists, with the streams that it makes.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from avlib import distributed
-from avlib.losses import info_nce
-from avlib.matching import cosine
+from avlib import distributed, profiles, recipes, train
 from avlib.types import Batch
 
-CLIPS = 6
+CLIPS = 16
+ROOT = Path(__file__).parent.parent
+Gradients = dict[str, Tensor]
 
 
-class Tiny(nn.Module):
-    """Two linear towers and InfoNCE over the clips of every process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.image = nn.Parameter(torch.randn(5, 12, generator=generator, dtype=torch.float64))
-        self.audio = nn.Parameter(torch.randn(5, 20, generator=generator, dtype=torch.float64))
-
-    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        image_BD = distributed.gather_with_gradient(batch.frame_BCHW.flatten(1) @ self.image.t())
-        audio_BD = distributed.gather_with_gradient(batch.wave_BS @ self.audio.t())
-        return {"loss": info_nce(cosine(image_BD, audio_BD), 0.2)}
-
-
-def batch_of(rows: slice) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    image = torch.rand(CLIPS, 3, 2, 2, generator=generator, dtype=torch.float64)
-    wave = torch.randn(CLIPS, 20, generator=generator, dtype=torch.float64)
-    return Batch(torch.arange(CLIPS)[rows], wave[rows], image_BCHW=image[rows])
+def gradient(method: nn.Module, batch: Batch, step: int) -> Gradients:
+    """What one step of `fit` would hand to its optimiser, in double precision, and the statistics of the forward pass."""
+    method = method.double().train()
+    for kept in vars(method).values():
+        for part in kept if isinstance(kept, tuple) else ():
+            if isinstance(part, nn.Module):  # a teacher, which belongs to no method's own modules
+                part.double()
+    with distributed.synchronised(method):
+        loss = distributed.wrap(method)
+        loss(in_double(batch), step)["loss"].backward()
+    found = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return found | {name: b.clone() for name, b in method.named_buffers() if name.endswith("running_mean")}
 
 
-def gradients(rows: slice) -> list[Tensor]:
-    method = Tiny()
-    wrapped = distributed.wrap(method)
-    wrapped(batch_of(rows), 0)["loss"].backward()
-    return [p.grad for p in method.parameters() if p.grad is not None]
+def in_double(batch: Batch) -> Batch:
+    return batch._map(lambda t: t.double() if t.is_floating_point() else t, lambda rows: rows)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def gradients_for_trainings() -> Iterator[list[Gradients]]:
+    """Within, every `fit` of a recipe takes gradients and trains nothing."""
+    found: list[Gradients] = []
 
+    def spy(
+        method: nn.Module, batches: Callable[[int], Batch], config: Any, hooks: Sequence[Any] = ()
+    ) -> train.History:
+        for step in range(min(config.steps, 1)):
+            batch = batches(step)
+            for hook in hooks:
+                hook(method, batch, step)
+            found.append(gradient(method, batch, step))
+            method.zero_grad()
+            method.float()
+        return train.History()
 
-def test_two_processes_give_the_gradient_of_one(tmp_path: Path) -> None:
-    root = Path(__file__).parent.parent
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(root),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "tests.test_distributed", str(tmp_path)]
-    workers = [subprocess.Popen(command, env={**environment, "RANK": str(r)}, cwd=root) for r in range(2)]
+    modules = [m for name, m in sys.modules.items() if name.startswith("avlib.") and getattr(m, "fit", None) is FIT]
+    for module in modules:
+        module.fit = spy  # type: ignore[attr-defined]
     try:
-        assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
+        yield found
     finally:
-        for worker in workers:
-            worker.kill()
-    whole = gradients(slice(0, CLIPS))
-    for rank in range(2):
-        halves = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert len(halves) == len(whole) == 2
-        for half, full in zip(halves, whole, strict=True):
-            assert torch.allclose(half, full, rtol=1e-6, atol=1e-9)
+        for module in modules:
+            module.fit = FIT  # type: ignore[attr-defined]
 
 
-def test_alone_nothing_is_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RANK", raising=False)
-    assert distributed.setup("cpu") == torch.device("cpu")
-    assert (distributed.world_size(), distributed.rank(), distributed.is_main()) == (1, 0, True)
-    value = torch.ones(2, 3)
-    assert distributed.gather_with_gradient(value) is value
-    distributed.teardown()
+FIT = train.fit
 
 
-if __name__ == "__main__":
-    distributed.setup("cpu")
-    own = distributed.rank() * CLIPS // 2
-    found = gradients(slice(own, own + CLIPS // 2))
-    torch.save(found, Path(sys.argv[1]) / f"{distributed.rank()}.pt")
-    distributed.teardown()
+def of_recipe(name: str, arm: str) -> list[Gradients]:
+    """The gradients of each stage of one arm."""
+    recipe = recipes.load(name)
+    size = CLIPS // distributed.world_size()
+    budget = dataclasses.replace(profiles.profile("smoke", name), batch=size, count=32, steps=6)
+    with gradients_for_trainings() as found:
+        recipe.train(budget, 0, arm, device="cpu")
+    return found

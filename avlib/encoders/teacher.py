@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avlib.distributed import gather
 from avlib.encoders.image import ImageSmall
 from avlib.encoders.pool import check_input, pool_mean
 from avlib.types import Batch
@@ -53,8 +54,9 @@ class WorldTeacher(nn.Module):
         """Cross-entropy with the true labels; clips of classes without a name do not count."""
         if batch.truth.backdrop_B is None:
             raise ValueError("WorldTeacher learns from labels: this batch has no truth about its backdrops")
-        found = self(batch.frame_BCHW)
-        truth = (place_of(batch.truth.label_B, self.things), place_of(batch.truth.backdrop_B, self.places))
+        found = map(gather, self(batch.frame_BCHW))
+        label_B, place_B = gather(batch.truth.label_B), gather(batch.truth.backdrop_B)
+        truth = (place_of(label_B, self.things), place_of(place_B, self.places))
         pairs = [(logit_BK[known], label_B[known]) for logit_BK, (label_B, known) in zip(found, truth, strict=True)]
         losses = [functional.cross_entropy(*pair) if len(pair[1]) else pair[0].sum() for pair in pairs]
         return {"loss": losses[0] + losses[1], "things": losses[0].detach(), "places": losses[1].detach()}

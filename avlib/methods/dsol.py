@@ -15,6 +15,7 @@ from torch.nn import functional
 from avlib import losses, matching
 from avlib.audio import LogMel
 from avlib.clustering import kmeans
+from avlib.distributed import gather, roll
 from avlib.encoders import AudioResNet, AudioSmall, ImageAligned, ImageResNet18, pool_max, pool_mean
 from avlib.types import Batch, Embedding
 
@@ -164,8 +165,9 @@ class SoundingObjects(nn.Module):
         return self.label_M[batch.index_B]
 
     def pairs(self, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
-        """Logit that picture i holds the source of sound j, by a soft maximum over cells: logit_BB."""
-        return self.scale * matching.soft_max_over_cells(look_BDYX, unit(audio_BD), 8.0) + self.shift
+        """Logit that picture i holds the source of sound j, by a soft maximum over cells: logit_BB, of all clips."""
+        look_BDYX, audio_BD = gather(look_BDYX), gather(unit(audio_BD))
+        return self.scale * matching.soft_max_over_cells(look_BDYX, audio_BD, 8.0) + self.shift
 
     def quiet(self, logit_BB: Tensor, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
         """Binary cross-entropy that asks each quarter of a foreign picture to be quiet (collages of four)."""
@@ -177,8 +179,8 @@ class SoundingObjects(nn.Module):
     def two_at_once(self, wave_BS: Tensor, label_B: Tensor) -> Tensor:
         """Cross-entropy of the sum of two clips' sounds against both their clusters, half and half."""
         half_BK = functional.one_hot(label_B, len(self.entry_KD)) / 2
-        heard_BK = self.ear.head(self.ear(wave_BS + wave_BS.roll(1, 0)))
-        return functional.cross_entropy(heard_BK, half_BK + half_BK.roll(1, 0))
+        heard_BK = self.ear.head(self.ear(wave_BS + roll(wave_BS, 1)))
+        return functional.cross_entropy(heard_BK, half_BK + roll(half_BK, 1))
 
     def begin_mixtures(self, object_MD: Tensor, label_M: Tensor) -> None:
         """Close stage one: D_k is the mean object of cluster k, the ear's belief is kept, the eye stands still.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avlib import losses
 from avlib.audio import LogMel
+from avlib.distributed import gather
 from avlib.encoders import AudioSmall, AudioVGG, ImageSmall, ImageVGG, pool_max
 from avlib.types import Batch, Embedding
 
@@ -68,10 +69,10 @@ class LookListenLearn(nn.Module):
         """Binary cross-entropy of true and false pairs; ln 2 while the net knows nothing."""
         if len(batch) < 2:
             raise ValueError("Look, Listen and Learn needs at least two clips a batch: one clip has no false pair")
-        image_BD, audio_BD = (pool_max(cells) for cells in self.maps(batch))
+        image_BD, audio_BD = (gather(pool_max(cells)) for cells in self.maps(batch))
         if self.all_pairs:
             return {"loss": losses.correspondence(self.fusion.all_pairs(image_BD, audio_BD))}
-        shift = losses.random_shift(len(batch), torch.Generator().manual_seed(step))
+        shift = losses.random_shift(len(image_BD), torch.Generator().manual_seed(step))
         true_B = self.fusion.pairs(image_BD, audio_BD)
         false_B = self.fusion.pairs(image_BD, audio_BD.roll(shift, 0))
         label_B = torch.cat([torch.ones_like(true_B), torch.zeros_like(false_B)])
