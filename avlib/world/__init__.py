@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avlib.errors import unknown
 from avlib.types import Batch, Truth, Word
-from avlib.world import packs, render, scenes
+from avlib.world import language, packs, render, scenes
 from avlib.world.packs import Pack
 from avlib.world.presets import PRESETS, Preset, named
 from avlib.world.scenes import SPLITS, Scene
@@ -121,7 +121,7 @@ class World:
             faulty_B=scene.faulty_B,
             shift_B=scene.shift_B,
             backdrop_B=scene.place_B.masked_fill(scene.plain_B, -1),
-            caption=scenes.captions(latents, self.classes, self.pack.places, self.preset.speech),
+            caption=language.captions(latents.chunk_BE, self.pack),
             words=tuple(self._words(latents, b) for b in rows) if self.preset.speech or self.preset.faces else None,
         )
 

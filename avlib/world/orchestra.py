@@ -10,26 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
-from avlib.types import Word
-from avlib.world import drawings, sounds, speech
-from avlib.world.packs import (
-    BACKDROP,
-    PICTURE,
-    Pack,
-    Picture,
-    SoundBank,
-    bank,
-    level,
-    pictures,
-    shown,
-    with_article,
-)
+from avlib.world import drawings, language, sounds, speech
+from avlib.world.packs import BACKDROP, PICTURE, Pack, Picture, SoundBank, bank, pictures, shown
 from avlib.world.sounds import Voice
-from avlib.world.speech import Speaker
 
 COUNTS = (60, 15, 25)
 """Recordings of a class in train, val and test."""
@@ -138,15 +124,6 @@ REGIONS: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 _TINT = {"lawn": (0.55, 1.0, 0.42), "path": (1.0, 0.93, 0.8), "wall": (1.0, 0.62, 0.5)}
 """Three of the photographs are grey; a tint makes them what they show."""
 
-SPEAKERS = (
-    Speaker("en-us", 150, 45),
-    Speaker("en", 165, 55),
-    Speaker("en-us+f3", 160, 60),
-    Speaker("en+m3", 155, 35),
-    Speaker("en+m7", 145, 40),
-    Speaker("en-us+f2", 155, 50),
-)
-SPEAKER_SPLIT = (0, 0, 0, 0, 1, 2)
 LICENCES = (
     *drawings.licences(name for thing in THINGS.values() for name in thing.drawings),
     sounds.LICENCE,
@@ -234,25 +211,11 @@ def faces() -> dict[str, Any]:
     return {"faces_MCHW": image_MCHW, "faces_split_M": split_M, "faces_hand_M": hand_M}
 
 
-@lru_cache(maxsize=4)
-def spoken(classes: tuple[str, ...]) -> tuple[SoundBank, Tensor, tuple[str, ...], tuple[tuple[Word, ...], ...]]:
-    """speech, voice_M, phrases and words: three phrases a class, said by every speaker."""
-
-    phrases = tuple(f"{start}{with_article(name)}" for name in classes for start in ("", "and ", "here is "))
-    said = speech.say_all([(phrase, who) for who in SPEAKERS for phrase in phrases])
-    voice_M = torch.arange(len(SPEAKERS)).repeat_interleave(len(phrases))
-    rows = [
-        (level(wave, fade=(0.002, 0.01)), n % len(phrases), SPEAKER_SPLIT[n // len(phrases)])
-        for n, (wave, _) in enumerate(said)
-    ]
-    return bank(rows), voice_M, phrases, tuple(words for _, words in said)
-
-
 def build() -> Pack:
     """The whole pack; the same bytes each time."""
     classes = tuple(THINGS)
     places, backdrop_MCHW, backdrop_label_M, backdrop_split_M = backdrops()
-    speech_bank, voice_M, phrases, words = spoken(classes)
+    speech_bank, voice_M, phrases, words = language.spoken(classes, places)
     return Pack(
         name="orchestra", classes=classes, families=tuple(thing.families for thing in THINGS.values()), places=places,
         **drawn([thing.drawings for thing in THINGS.values()]),

@@ -32,8 +32,6 @@ NAMES = ("orchestra", "esc", "photos", "folder:PATH")
 
 
 _FLAC = ":flac"
-_WITHOUT = ("maracas", "wind", "laundry")
-"""Names that take no article."""
 
 
 class PackError(ValueError):
@@ -87,7 +85,7 @@ class Pack(_Moves):
         faces_MCHW: uint8 RGBA, heads without a mouth; the renderer paints one.
         faces_split_M, faces_hand_M: int64, by head; index into ``drawings.HANDS``.
         speech: label = phrase; the rows of a phrase are its voices, in the same order for all phrases.
-        phrases: for class c, phrase 3c is "a X", 3c + 1 "and a X", 3c + 2 "here is a X".
+        phrases: what is said, the chunks of `avlib.world.language`: "here is", "a red", "trumpet" …
         words: for each row of ``speech``, its words and their times (s).
         licences: one line a source: what, who, licence.
         photographic: are the pictures photographs that fill their square, or cut-outs?
@@ -145,13 +143,6 @@ def level(wave_S: np.ndarray, rms: float = 0.1, fade: tuple[float, float] = (0.0
     if loud.any():
         wave_S *= rms / max(float(np.sqrt(np.mean(wave_S[loud] ** 2))), 1e-9)
     return wave_S * min(1.0, 0.99 / max(np.abs(wave_S).max(initial=0.0), 1e-9))
-
-
-def with_article(name: str) -> str:
-    """How a sentence calls a thing: "a dog", "an accordion", "maracas"."""
-    if name.endswith("ing") or name in _WITHOUT:
-        return name
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def bank(recordings: Iterable[tuple[np.ndarray, int, int]]) -> SoundBank:
@@ -324,7 +315,8 @@ def _version() -> str:
     sources = sorted(
         p
         for p in here.glob("*.py")
-        if p.stem in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "drawings", "colours"}
+        if p.stem
+        in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "language", "drawings", "colours"}
     )
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
 

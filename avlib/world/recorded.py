@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from avlib import datasets, media
 from avlib.datasets import caltech101, esc50
 from avlib.types import RATE
-from avlib.world import drawings, orchestra, sounds, speech
+from avlib.world import drawings, language, orchestra, sounds, speech
 from avlib.world.packs import BACKDROP, PICTURE, Pack, PackError, Picture, SoundBank, bank, level, pictures, shown
 from avlib.world.sounds import Voice
 
@@ -197,7 +197,7 @@ def _assemble(
         rest |= {"places": places, "backdrop_MCHW": backdrop_MCHW, "ambience": orchestra.ambience()[1]}
         rest |= {"backdrop_label_M": backdrop_label_M, "backdrop_split_M": backdrop_split_M}
         licences = (*licences, *(line for line in orchestra.LICENCES if line.startswith("Photographs")))
-    said, voice_M, phrases, words = orchestra.spoken(tuple(classes))
+    said, voice_M, phrases, words = language.spoken(tuple(classes), tuple(rest["places"]))
     return Pack(
         name=name, classes=tuple(classes), families=_families(classes), **seen, sounds=recorded, **orchestra.faces(),
         speech=said, voice_M=voice_M, phrases=phrases, words=words,

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avlib.types import RATE, _Moves
-from avlib.world.packs import Pack, with_article
+from avlib.types import _Moves
+from avlib.world import language
+from avlib.world.packs import Pack
 from avlib.world.presets import Preset
 
 MOTIONS = ("pulse", "hop", "shake", "swing")
@@ -77,7 +78,8 @@ class Scene(_Moves):
     """What `render` needs to know. The last slot of N is the unseen source; slots paint in order.
 
     ``side``, ``x``, ``y`` are fractions of the frame, ``angle`` and ``tilt`` degrees, ``gain`` dB, times s.
-    ``note_BNE`` are rows of the sound bank (of speech, where ``spoken_B``).
+    ``note_BNE`` are rows of the sound bank (of speech, where the preset speaks).
+    ``chunk_BE`` is the caption, see `avlib.world.language`.
     """
 
     index_B: Tensor
@@ -105,6 +107,7 @@ class Scene(_Moves):
     light_B: Tensor
     ambience_B: Tensor
     noise_B: Tensor
+    chunk_BE: Tensor
 
 
 class Rows:
@@ -210,30 +213,18 @@ def _who_sounds(draws: Draws, dials: Preset, things: int) -> tuple[Tensor, Tenso
     return visible_BN, (rank_BN < heard_B1) & visible_BN
 
 
-def _notes(draws: Draws, dials: Preset, pack: Pack, cast: Cast, category_BN: Tensor, events: int) -> Tensor:
-    """Rows of the sound bank (or of the speech bank) for each note of each thing."""
-    u_BNE = draws("note", category_BN.shape[1], events)
-    if dials.faces:
-        phrase_BNE = (draws("phrase", category_BN.shape[1], events) * len(pack.phrases)).long()
-        return cast.need("phrases").pick(phrase_BNE, u_BNE)
-    return cast.sounds.pick(category_BN[..., None].expand_as(u_BNE), u_BNE)
-
-
-def _speak(
-    draws: Draws, pack: Pack, cast: Cast, category_BN: Tensor, visible_BN: Tensor, onset_BNE: Tensor
+def _notes(
+    draws: Draws, dials: Preset, pack: Pack, cast: Cast, category_BN: Tensor, chunk_BE: Tensor, seconds: float
 ) -> tuple[Tensor, Tensor]:
-    """A spoken caption in the unseen slot: "here is a dog" and, for a second thing, "and a bell", in one voice."""
-    rows = cast.need("phrases")
-    voice_B = (draws("voice") * rows.count_K.min()).long()
-    note_BNE = torch.zeros_like(onset_BNE, dtype=torch.int64)
-    onset_BNE = torch.full_like(onset_BNE, float("nan"))
-    time_B = 0.1 + 0.1 * draws("anchor")
-    for n in range(visible_BN.shape[1] - 1):
-        row_B = rows.row_KM[3 * category_BN[:, n] + (2 if n == 0 else 1), voice_B]
-        note_BNE[:, -1, n] = row_B
-        onset_BNE[:, -1, n] = time_B.masked_fill(~visible_BN[:, n], float("nan"))
-        time_B = time_B + pack.speech.length_M[row_B] / RATE + 0.06
-    return note_BNE, onset_BNE
+    """Rows of the sound bank (or of speech) for each note of each slot, and when they begin (s)."""
+    slots = category_BN.shape[1]
+    if dials.speech:
+        return language.speak(draws, pack, cast.need("phrases").row_KM, chunk_BE, slots)
+    if dials.faces:
+        return language.talk(draws, pack, cast.need("phrases").row_KM, slots, seconds, LEAD)
+    onset_BNE = _onsets(draws, dials, slots, seconds)
+    u_BNE = draws("note", *onset_BNE.shape[1:])
+    return cast.sounds.pick(category_BN[..., None].expand_as(u_BNE), u_BNE), onset_BNE
 
 
 def _flaws(draws: Draws, dials: Preset, sounding_BN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -256,10 +247,6 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
     hidden_B1 = torch.zeros(len(index_B), 1, dtype=torch.bool)
     visible_BN = torch.cat([visible_BN, hidden_B1], 1)
     x_BN, y_BN, side_BN = _positions(draws, dials, things)
-    onset_BNE = _onsets(draws, dials, slots, seconds)
-    note_BNE = _notes(draws, dials, pack, cast, category_BN, onset_BNE.shape[2])
-    if dials.speech:
-        note_BNE, onset_BNE = _speak(draws, pack, cast, category_BN, visible_BN, onset_BNE)
     u_BN = draws("picture", things)
     if dials.faces:
         picture_BN = cast.need("faces").row_KM[0][
@@ -268,7 +255,12 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
         category_BN = torch.full_like(category_BN, len(pack.classes))
     else:
         picture_BN = cast.pictures.pick(category_BN[:, :things], u_BN)
-    place_B = draws.integer("place", (0, len(pack.places) - 1))
+    place_B, plain_B = draws.integer("place", (0, len(pack.places) - 1)), draws("plain") >= dials.backdrop
+    colour_BN = torch.full_like(picture_BN, -1)
+    chunk_BE = language.compose(
+        draws, pack, category_BN[:, :things], visible_BN[:, :things], colour_BN, place_B, plain_B
+    )
+    note_BNE, onset_BNE = _notes(draws, dials, pack, cast, category_BN, chunk_BE, seconds)
     far = torch.full((len(index_B),), -200.0)
     return Scene(
         index_B=index_B, category_BN=category_BN, visible_BN=visible_BN, sounding_BN=sounding_BN, faulty_B=faulty_B,
@@ -279,27 +271,9 @@ def draw(pack: Pack, cast: Cast, dials: Preset, split: str, seed: int, index_B: 
         phase_BN3=draws("phase", things, 3),
         note_BNE=note_BNE, onset_BNE=onset_BNE, gain_BN=draws.between("gain", dials.gain, slots), shift_B=shift_B,
         place_B=place_B, backdrop_B=cast.backdrops.pick(place_B, draws("backdrop")), crop_B3=draws("crop", 3),
-        plain_B=draws("plain") >= dials.backdrop, hue_B3=0.35 + 0.5 * draws("hue", 3),
+        plain_B=plain_B, hue_B3=0.35 + 0.5 * draws("hue", 3),
         light_B=draws.between("light", dials.light),
         ambience_B=far if dials.ambience is None else dials.ambience + draws.between("ambience", (-3, 3)),
         noise_B=far if dials.noise is None else dials.noise + draws.between("noise", (-3, 3)),
+        chunk_BE=chunk_BE,
     )  # fmt: skip
-
-
-def captions(scene: Scene, classes: tuple[str, ...], places: tuple[str, ...], spoken: bool = False) -> tuple[str, ...]:
-    """One sentence about each scene, from a grammar of four patterns; ``spoken`` where the unseen source is a voice."""
-    things = scene.picture_BN.shape[1]
-    rows = zip(
-        scene.visible_BN[:, :things].tolist(), scene.sounding_BN.tolist(), scene.category_BN[:, :things].tolist(),
-        scene.faulty_B.tolist(), scene.plain_B.tolist(), scene.place_B.tolist(), strict=True,
-    )  # fmt: skip
-    sentences = []
-    for visible, sounding, category, faulty, plain, place in rows:
-        named = [(with_article(classes[k]), sounding[n]) for n, k in enumerate(category) if visible[n]]
-        parts = [f"{name} is heard" for name, heard in named if heard]
-        parts += [f"{name} is silent" for name, heard in named if not heard]
-        if sounding[-1] and not faulty:
-            parts.append("a voice is heard" if spoken else "something unseen is heard")
-        where = "a plain wall" if plain else f"the {places[place]}"
-        sentences.append(f"Before {where}, " + " and ".join(parts) + (", but the sound is dubbed." if faulty else "."))
-    return tuple(sentences)

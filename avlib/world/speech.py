@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -35,6 +37,26 @@ class Speaker:
     voice: str
     speed: int
     pitch: int
+
+
+SPEAKERS = (
+    Speaker("en-us", 235, 45),
+    Speaker("en-us+f3", 245, 58),
+    Speaker("en+m3", 230, 35),
+    Speaker("en-gb-scotland+m7", 240, 48),
+    Speaker("en-029+f2", 235, 46),
+    Speaker("en-us-nyc+m4", 250, 62),
+    Speaker("en-gb-x-rp+f5", 225, 42),
+    Speaker("en-gb-x-gbclan+m1", 240, 40),
+    Speaker("en-gb-x-gbcwmd+m5", 235, 54),
+    Speaker("en-us+linda", 240, 50),
+    Speaker("en-029+m2", 245, 42),
+    Speaker("en-gb-scotland+f4", 230, 50),
+    Speaker("en+f1", 240, 62),
+    Speaker("en-us+m8", 235, 55),
+)
+SPEAKER_SPLIT = (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2)
+"""Eight voices for train, two for val and four for test: no timbre (the part after the +) is in two splits."""
 
 
 class _Event(ctypes.Structure):
@@ -96,8 +118,24 @@ def _synthesise(text: str, speaker: Speaker) -> tuple[np.ndarray, list[tuple[int
     return whole.astype(np.float64) / 32768, words, rate
 
 
+def _words(text: str, marks: list[tuple[int, int]], rate: int, first: int, length: float) -> tuple[Word, ...]:
+    """The words of a text by espeak's marks; where one of them has no mark, the whole text counts as one word.
+
+    A word may have several marks ("dog2" has two: dog, two).
+    """
+    starts = []
+    for match in re.finditer(r"\S+", text):
+        inside = [sample for at, sample in marks if match.start() < at <= match.end()]
+        if not inside:
+            return (Word(text, 0.0, length),)
+        starts.append(min(max(0.0, (min(inside) - first) / rate), length))
+    return tuple(Word(w, a, b) for w, a, b in zip(text.split(), starts, [*starts[1:], length], strict=True))
+
+
 def say(text: str, speaker: Speaker) -> tuple[np.ndarray, tuple[Word, ...]]:
     """A phrase: (S,) at RATE without the silence at its ends, and its words with their times (s).
+
+    Where espeak has nothing to say of the text (a sign without a name), nothing is heard and there are no words.
 
     Raises:
         ValueError: an unknown voice.
@@ -106,15 +144,21 @@ def say(text: str, speaker: Speaker) -> tuple[np.ndarray, tuple[Word, ...]]:
 
     wave, marks, rate = _synthesise(text, speaker)
     loud = np.nonzero(np.abs(wave) > 0.01)[0]
-    first, last = (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, len(wave))
-    starts = [max(0.0, (sample - first) / rate) for _, sample in marks]
-    length = (last - first) / rate
-    words = text.split()
-    if len(starts) != len(words):
-        raise RuntimeError(f"espeak-ng marked {len(starts)} words in {text!r}")
-    ends = [*starts[1:], length]
-    resampled = resample_poly(wave[first:last], RATE, rate)
-    return resampled, tuple(Word(w, a, b) for w, a, b in zip(words, starts, ends, strict=True))
+    if not len(loud):
+        return np.zeros(1), ()
+    first, last = int(loud[0]), int(loud[-1]) + 1
+    common = math.gcd(RATE, rate)
+    resampled = resample_poly(wave[first:last], RATE // common, rate // common, window=_lowpass(RATE, rate))
+    return resampled, _words(text, marks, rate, first, (last - first) / rate)
+
+
+@lru_cache(maxsize=2)
+def _lowpass(up: int, down: int) -> np.ndarray:
+    """The filter that resample_poly would design anew for each phrase."""
+    from scipy.signal import firwin
+
+    factor = max(up, down) // math.gcd(up, down)
+    return firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0))
 
 
 def say_all(lines: Sequence[tuple[str, Speaker]]) -> list[tuple[np.ndarray, tuple[Word, ...]]]:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from avlib.types import RATE
-from avlib.world import colours, drawings, packs, recorded, speech
+from avlib.world import colours, drawings, packs, recorded
 from avlib.world import orchestra as orchestra_module
 from avlib.world.packs import Pack, PackError
 
@@ -37,7 +37,7 @@ def small(orchestra: Pack) -> Pack:
 def mute(orchestra: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody speaks the names of new classes: espeak-ng takes seconds to start."""
     said = orchestra.speech, orchestra.voice_M, orchestra.phrases, orchestra.words
-    monkeypatch.setattr(recorded.orchestra, "spoken", lambda classes: said)
+    monkeypatch.setattr(recorded.language, "spoken", lambda classes, places: said)
 
 
 @pytest.fixture
@@ -202,36 +202,8 @@ def test_sounds_are_at_one_level(orchestra: Pack) -> None:
     assert min(rms) > 0.095 and max(rms) < 0.105
 
 
-def test_speech_says_its_phrases_word_by_word(orchestra: Pack) -> None:
-    assert len(set(orchestra.voice_M.tolist())) >= 6
-    for c, name in enumerate(orchestra.classes):
-        thing = packs.with_article(name)
-        assert orchestra.phrases[3 * c : 3 * c + 3] == (thing, f"and {thing}", f"here is {thing}")
-    for n, words in enumerate(orchestra.words):
-        assert " ".join(word.text for word in words) == orchestra.phrases[int(orchestra.speech.label_M[n])]
-        seconds = int(orchestra.speech.length_M[n]) / RATE
-        times = [time for word in words for time in (word.start, word.end)]
-        assert times == sorted(times) and times[0] >= 0 and times[-1] <= seconds + 0.01
-    for voice in set(orchestra.voice_M.tolist()):
-        assert len(set(orchestra.speech.split_M[orchestra.voice_M == voice].tolist())) == 1
-
-
-def test_the_same_lines_are_said_alike_in_every_process() -> None:
-    lines = [("and a trumpet", speech.Speaker("en-us", 150, 45)), ("here is a dog", speech.Speaker("en+m7", 145, 40))]
-    (a, words_a), (b, words_b) = speech.say_all(lines)
-    again = speech.say_all(lines)
-    assert np.array_equal(a, again[0][0]) and np.array_equal(b, again[1][0]) and words_b == again[1][1]
-    assert [word.text for word in words_a] == ["and", "a", "trumpet"]
-    with pytest.raises(ValueError, match="no voice 'nobody'"):
-        speech.say("hello", speech.Speaker("nobody", 150, 45))
-
-
 def test_the_default_pack_is_small_enough_to_travel(orchestra: Pack, tmp_path: Path) -> None:
     assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 52e6
-
-
-def test_articles() -> None:
-    assert [packs.with_article(n) for n in ("dog", "accordion", "maracas")] == ["a dog", "an accordion", "maracas"]
 
 
 # --------------------------------------------------------------------------------------------------- one file a pack
