@@ -11,7 +11,7 @@ class CheckpointError(ValueError):
 
 
 class NonFiniteLoss(ValueError):
-    """A loss became NaN or infinite. The weights are those before the step.
+    """A loss, or its gradient, became NaN or infinite. The weights are those before the step.
 
     Attributes:
         step: the step at which it happened.

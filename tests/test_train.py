@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import random
 import resource
 import signal
 from dataclasses import replace
@@ -65,10 +66,8 @@ class Kick:
         self.total, self.calls, self.stop = torch.zeros(3), 0, stop
 
     def __call__(self, method: nn.Module, batch: Batch, step: int) -> None:
-        import random
-
         self.calls += 1
-        self.total += torch.tensor([torch.rand(()).item(), np.random.rand(), random.random()])
+        self.total += torch.tensor([torch.rand(()).item(), np.random.randn(), random.gauss(0, 1)])
         with torch.no_grad():
             method.scale += 0.01 * self.total.sum()
         if step == self.stop:
@@ -232,13 +231,14 @@ def test_nothing_is_printed_without_a_progress_bar(capfd: pytest.CaptureFixture[
 @pytest.mark.parametrize("stop", [0, 3, 4, 10])
 def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path, stop: int) -> None:
     whole, broken, hook = Toy(), Toy(), Kick()
-    torch.manual_seed(5), np.random.seed(5), __import__("random").seed(5)
+    np.random.seed(5), random.seed(5)
     history = fit(whole, batches, config(), [hook])
-    np.random.seed(5), __import__("random").seed(5)
+    np.random.seed(5), random.seed(5)
     with pytest.raises(
         KeyboardInterrupt, match=rf"after step {stop + 1}; the same call continues from .*checkpoint\.pt"
     ):
         fit(broken, batches, config(out=tmp_path), [Kick(stop)])
+    torch.manual_seed(9), np.random.seed(9), random.seed(9)  # another process, whose generators stand elsewhere
     again, resumed = Toy(), Kick()
     after = fit(again, batches, config(out=tmp_path), [resumed])
     assert same(whole, again)
@@ -408,6 +408,31 @@ def test_a_loss_that_is_no_number_names_step_and_clips_and_keeps_the_weights() -
         fit(method, bad, config())
     assert (e.value.step, e.value.index) == (3, [12, 13, 14, 15])
     assert all(torch.equal(v, before[k]) for k, v in method.named_parameters())
+
+
+@pytest.mark.parametrize("clip", [0.0, 5.0])
+def test_a_gradient_that_is_no_number_stops_before_the_weights_are_spoilt(tmp_path: Path, clip: float) -> None:
+    class Cusp(Toy):
+        """A finite loss whose slope is not defined at step 3."""
+
+        def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+            values, zero = super().loss(batch, step), self.scale - self.scale
+            return values | {"loss": values["loss"] + zero.sqrt()} if step == 3 else values
+
+    method, before = Cusp(), {}
+
+    def seen(step: int) -> Batch:
+        before.update({name: value.clone() for name, value in method.named_parameters()})
+        return batches(step)
+
+    with pytest.raises(
+        NonFiniteLoss, match=r"the norm of the gradient is nan at step 3; the clips of this batch: \[12, 13, 14, 15\]"
+    ) as e:
+        fit(method, seen, config(clip=clip, out=tmp_path, checkpoint_every=2))
+    assert (e.value.step, e.value.index) == (3, [12, 13, 14, 15])
+    assert all(torch.equal(value, before[name]) for name, value in method.named_parameters())
+    kept = checkpoints.load(tmp_path / "checkpoint.pt")
+    assert kept["step"] == 2 and all(bool(value.isfinite().all()) for value in kept["method"].values())
 
 
 def test_an_empty_batch_is_named() -> None:
