@@ -107,23 +107,16 @@ def _pieces(source: Source) -> tuple[dict[str, str], list[str]]:
     return (dict(source), []) if isinstance(source, Mapping) else ({}, list(source))
 
 
-def _statements(pieces: Mapping[str, str]) -> tuple[list[ast.stmt], list[str]]:
-    """The statements of some code, and its magics.
+def _statements(pieces: Mapping[str, str]) -> list[ast.stmt]:
+    return [statement for place, piece in pieces.items() for statement in _parsed(place, piece)]
 
-    Raises:
-        ValueError: it is not Python; says where.
-    """
-    statements: list[ast.stmt] = []
-    magics = []
-    for place, piece in pieces.items():
-        python, magic = python_of(piece)
-        magics.append(magic)
-        try:
-            statements += ast.parse(python).body
-        except SyntaxError as error:
-            line = (error.text or "").strip()
-            raise ValueError(f"{place}, line {error.lineno}, is not Python ({error.msg}): {line!r}") from error
-    return statements, magics
+
+def _parsed(place: str, piece: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(python_of(piece)[0]).body
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise ValueError(f"{place}, line {error.lineno}, is not Python ({error.msg}): {line!r}") from error
 
 
 # --- what code reaches
@@ -142,12 +135,12 @@ class _Reached:
         found: Parts = {}
         for ref in self.closure.meanings:
             prints = self.prints.of(ref)[:_LENGTH] + self.prints.own(ref)[:_LENGTH]
-            found.setdefault(self._shown(self.closure.loaded[ref.module].path), {})[ref.name] = prints
+            found.setdefault(self._place(self.closure.loaded[ref.module].path), {})[ref.name] = prints
         for file in _data_files(self.closure):
-            found[self._shown(file)] = {MODULE_LEVEL: sha(file.read_bytes())[: 2 * _LENGTH]}
+            found[self._place(file)] = {MODULE_LEVEL: sha(file.read_bytes())[: 2 * _LENGTH]}
         return {path: dict(sorted(found[path].items())) for path in sorted(found)}
 
-    def _shown(self, path: Path) -> str:
+    def _place(self, path: Path) -> str:
         base = self.closure.root.parent
         if not path.is_relative_to(base) and self.closure.beside:
             base = self.closure.beside
@@ -172,7 +165,7 @@ def _follow(closure: Closure, entry: Meaning, wanted: Iterable[Ref]) -> _Reached
 def _reach(source: Source, words: Iterable[str], root: Path) -> _Reached:
     pieces, modules = _pieces(source)
     closure = Closure(root)
-    statements, _ = _statements(pieces)
+    statements = _statements(pieces)
     entry = meaning.read(statements, "", _imports(statements))
     entry.words.update(words)
     for target in _every_import(statements):
@@ -237,11 +230,20 @@ def digest(source: Source, words: Iterable[str] = (), root: Path = ROOT) -> str:
 
 
 def code_digest(source: Source) -> str:
-    """sha256 of code by its meaning: comments and layout do not count, magics do. For names of modules, of these."""
+    """sha256 of code by its meaning: comments and layout do not count, magics do. For names of modules, of these.
+
+    Raises:
+        ValueError: a piece of code is not Python; says where.
+    """
     pieces, modules = _pieces(source)
-    statements, magics = _statements(pieces)
-    shown = [str(node.value.value) for node in statements if is_bare_text(node)]  # type: ignore[attr-defined]
-    return sha(json.dumps([meaning.read(statements, "", _imports(statements)).text(), shown, magics, modules]))
+    names = _imports(_statements(pieces))
+    said = []
+    for place, piece in pieces.items():
+        statements, magics = _parsed(place, piece), python_of(piece)[1]
+        shown = [str(node.value.value) for node in statements if is_bare_text(node)]  # type: ignore[attr-defined]
+        if statements or magics:
+            said.append([meaning.read(statements, "", names).text(), magics, shown])
+    return sha(json.dumps([said, modules]))
 
 
 def _imports(statements: list[ast.stmt]) -> dict[str, Target | None]:
@@ -422,7 +424,7 @@ def describe(
     device: str = "cpu",
     seconds: float | None = None,
     packs: Mapping[str, str] | None = None,
-    files: Iterable[Path] = (),
+    files: Mapping[str, str] | None = None,
     words: Iterable[str] = (),
     root: Path = ROOT,
 ) -> dict[str, Any]:
@@ -432,15 +434,12 @@ def describe(
         source: what made it, see `sources`.
         profile, seed, device, seconds: how it was run (``"cpu"`` or ``"cuda"``) and how long it took.
         packs: name → sha256 of the packs it used.
-        files: further files that it read, e.g. results.
+        files: name → hash of what it read of further files, e.g. results.
         words: text that selects entries of tables, as for `sources`; the profile's name always does.
         root: folder of the package.
     """
-    base = root.parent
-    lock = base / "requirements.lock"
+    lock = root.parent / "requirements.lock"
     reached = _reach(source, [profile, *words], root)
-    relative = {f.resolve(): f for f in map(Path, files)}
-    named = {(p.relative_to(base).as_posix() if p.is_relative_to(base) else f.name): p for p, f in relative.items()}
     return {
         "form": FORM,
         "code": code_digest(source),
@@ -448,7 +447,7 @@ def describe(
         "sources_sha256": reached.digest(),
         "lock": file_digest(lock) if lock.exists() else None,
         "packs": dict(packs or {}),
-        "files": {name: file_digest(path) if path.exists() else None for name, path in sorted(named.items())},
+        "files": dict(files or {}),
         "profile": profile,
         "seed": seed,
         "device": device_name(device),

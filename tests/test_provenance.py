@@ -221,25 +221,55 @@ def notebook(path: Path, *cells: dict) -> Path:
     return path
 
 
-def test_notebooks_without_magics_and_injected_parameters(tmp_path: Path, root: Path) -> None:
-    path = notebook(
-        tmp_path / "a.ipynb",
-        {"cell_type": "markdown", "source": "from avlib.act import quiet"},
-        {
-            "cell_type": "code",
-            "metadata": {},
-            "source": ["%matplotlib inline\n", "!ls\n", "from avlib.losses import margin"],
-        },
-        {"cell_type": "code", "metadata": {}, "source": "%%bash\nls"},
-        {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": "profile = 'smoke'"},
-        {"cell_type": "code", "metadata": {}, "source": "margin(1)  # a comment"},
-    )
-    assert set(provenance.parts(path, root=root)) == {"avlib/losses.py"}
-    before = provenance.code_digest(path)
-    path.write_text(path.read_text().replace("a comment", "another").replace("'smoke'", "'gpu'"))
-    assert provenance.code_digest(path) == before
-    path.write_text(path.read_text().replace("margin(1)", "margin(2)"))
-    assert provenance.code_digest(path) != before
+def cells(path: Path, *sources: str, injected: str = "profile = 'smoke'") -> Path:
+    made = [{"cell_type": "code", "metadata": {}, "source": source} for source in sources]
+    given = {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": injected}
+    return notebook(path, {"cell_type": "markdown", "source": "from avlib.act import quiet"}, given, *made)
+
+
+def test_a_notebook_counts_by_its_code_and_magics(tmp_path: Path, root: Path) -> None:
+    sources = ["%matplotlib inline\n!ls\nfrom avlib.losses import margin", "%%bash\nls", "%%time\nmargin(1)  # one"]
+
+    def digest(*changed: str, **injected: str) -> str:
+        return provenance.code_digest(cells(tmp_path / "a.ipynb", *changed, **injected))
+
+    before = digest(*sources)
+    assert set(provenance.parts(tmp_path / "a.ipynb", root=root)) == {"avlib/losses.py"}
+    assert digest(*sources, injected="profile = 'gpu'") == before
+    assert digest(*sources, "# nothing") == before
+    for old, new, same in (
+        ("# one", "# another", True),
+        ("margin(1)", "margin( 1 )", True),
+        ("margin(1)", "margin(2)", False),
+        ("%%time", "%%timeit", False),
+        ("%%bash\nls", "%%bash\nls -l", False),
+        ("!ls", "!ls -l", False),
+        ("inline", "widget", False),
+    ):
+        assert (digest(*(source.replace(old, new) for source in sources)) == before) == same, old
+    assert digest(*sources[:2], "%%time", "margin(1)") != before  # what a cell ends with is shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "python"),
+    [
+        ("x = (1\n  % 2)", "x = (1\n  % 2)"),
+        ("if x:\n    !ls\n    y = 1", "if x:\n    pass\n    y = 1"),
+        ("files = !ls\nx = 1", "files = None\nx = 1"),
+        ("t = %timeit -o f()", "t = None"),
+        ("margin?\n?margin", "pass\npass"),
+        ("%%capture out\nf()", "pass\nf()"),
+        ("\n%%html\n<b>", ""),
+        ("", ""),
+        ("def (:", "def (:"),
+    ],
+)
+def test_the_python_of_a_cell(cell: str, python: str) -> None:
+    assert provenance.python_of(cell)[0] == python
+
+
+def test_a_cell_that_shows_text_counts(tmp_path: Path) -> None:
+    assert provenance.code_digest("'a'") != provenance.code_digest("'b'")
 
 
 def test_bad_notebooks_are_named(tmp_path: Path) -> None:
@@ -248,25 +278,24 @@ def test_bad_notebooks_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.ipynb").write_text("no json")
     with pytest.raises(ValueError, match=r"bad\.ipynb is not a notebook"):
         provenance.code_cells(tmp_path / "bad.ipynb")
-    with pytest.raises(ValueError, match="not Python"):
-        provenance.parts("def (:")
+    with pytest.raises(ValueError, match=r"this code, line 2, is not Python \(.*\): 'def \(:'"):
+        provenance.parts("x = 1\ndef (:")
+    with pytest.raises(ValueError, match=r"cell 4, line 1, is not Python"):
+        provenance.parts(cells(tmp_path / "b.ipynb", "x = 1", "x ="))
 
 
 def test_description_and_reasons(root: Path) -> None:
     lock = root.parent / "requirements.lock"
     lock.write_text("torch==1")
-    record = root.parent / "results.json"
-    record.write_text("{}")
     old = provenance.describe(
-        USE, profile="cpu", seed=0, seconds=1.23, packs={"orchestra": "aa"}, files=[record], root=root
+        USE, profile="cpu", seed=0, seconds=1.23, packs={"orchestra": "aa"}, files={"results.json": "1"}, root=root
     )
     assert old["seconds"] == 1.2 and old["versions"]["torch"] and "CPU" in old["device"]
     assert json.loads(json.dumps(old)) == old
     assert provenance.compare(old, old) == []
     lock.write_text("torch==2")
-    record.write_text("{1}")
     now = provenance.describe(
-        USE + "\nx = 1", profile="gpu", seed=0, packs={"orchestra": "bb"}, files=[record], root=root
+        USE + "\nx = 1", profile="gpu", seed=0, packs={"orchestra": "bb"}, files={"results.json": "2"}, root=root
     )
     assert provenance.compare(old, now) == [
         "code cells changed",

@@ -202,11 +202,10 @@ def code_cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
     return ((i, cell) for i, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
 
 
-def code(notebook: Notebook) -> str:
-    """The notebook's own code as one text that ``ast`` can read (magics and shell lines are commented out)."""
-    cells = (cell["source"] for _, cell in code_cells(notebook) if "install" not in tags(cell))
-    lines = "\n".join(source for source in cells if not source.lstrip().startswith("%%")).split("\n")
-    return "\n".join(re.sub(r"^(\s*)([%!])", r"\1pass  # \2", line) for line in lines)
+def code(notebook: Notebook) -> dict[str, str]:
+    """The notebook's own code: what to call each cell, and its source (without the cell that installs the library)."""
+    cells = ((i, cell) for i, cell in code_cells(notebook) if "install" not in tags(cell))
+    return {f"cell {i + 1} (id {cell.get('id', '?')})": cell["source"] for i, cell in cells}
 
 
 def opening(notebook: Notebook) -> tuple[str, str]:

@@ -205,7 +205,10 @@ def _run_all(
 
 
 def _run(p: Plan, environment: dict[str, str], timeout: int, running: _Running, say: Callable[[str], None]) -> Outcome:
-    before = record.now(p.notebook, p.chapter.root, p.profile, p.seed)
+    try:
+        before = record.now(p.notebook, p.chapter.root, p.profile, p.seed)
+    except ValueError as wrong:
+        raise ChapterError(f"{p.chapter.where}: {wrong}") from wrong
     with tempfile.TemporaryDirectory(prefix="avlib-run-") as folder:
         source, result = Path(folder, "source.ipynb"), Path(folder, "result.ipynb")
         source.write_text(chapters.dumps(_fresh(chapters.with_parameters(p.notebook, p.given))), encoding="utf-8")

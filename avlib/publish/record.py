@@ -2,15 +2,17 @@
 
 The record is ``{"profile", "seed", "seconds", "peak_bytes", "commit", "provenance"}``; ``provenance`` is what
 ``avlib.provenance.describe`` gives for the chapter's code: hashes of the code cells, of each reached definition of
-the library, of the lock file and of the claims records that the chapter shows, with versions and device.
+the library, of the lock file and of the scores that the chapter shows, with versions and device.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,19 @@ def _library(root: Path) -> Path:
 
 def methods(notebook: Notebook) -> list[str]:
     """Methods whose recorded claims the chapter reads: the first argument of each ``results.read("…")``."""
+    return sorted({name for source in chapters.code(notebook).values() for name in _read_in(source)})
+
+
+def _read_in(source: str) -> Iterator[str]:
     try:
-        tree = ast.parse(chapters.code(notebook))
+        tree = ast.parse(provenance.python_of(source)[0])
     except SyntaxError:
-        return []
-    names = []
+        return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
             if re.fullmatch(r"(?:avlib\.)?(?:results\.)?read", called) and isinstance(node.args[0].value, str):
-                names.append(node.args[0].value)
-    return sorted(set(names))
+                yield node.args[0].value
 
 
 def claims_files(notebook: Notebook, root: Path, profile: str) -> list[Path]:
@@ -46,19 +50,30 @@ def claims_files(notebook: Notebook, root: Path, profile: str) -> list[Path]:
     return sorted(path for path in found if path.exists())
 
 
+def shown(path: Path) -> str:
+    """sha256 of what a chapter can show of a claims record: its scores, and not where they came from."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        scores = sorted([cell["arm"], cell["seed"], sorted(cell["metrics"].items())] for cell in cells)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return provenance.file_digest(path)  # damaged: `stale_claims` says so
+    return provenance.sha(json.dumps(scores))
+
+
 def now(notebook: Notebook, root: Path, profile: str, seed: int, seconds: float | None = None) -> dict[str, Any]:
     """The provenance of the chapter's code as it and the library are at this moment.
 
     Raises:
-        ValueError: the code is not Python.
+        ValueError: a cell is not Python; it is named.
     """
+    shown_here = claims_files(notebook, root, profile)
     return provenance.describe(
         chapters.code(notebook),
         profile=profile,
         seed=seed,
         device=_device(),
         seconds=seconds,
-        files=claims_files(notebook, root, profile),
+        files={path.relative_to(root).as_posix(): shown(path) for path in shown_here},
         root=_library(root),
     )
 
@@ -73,7 +88,7 @@ def packs(notebook: Notebook, before: dict[str, Any]) -> dict[str, str]:
         return {}
     from avlib.world.packs import NAMES, cache
 
-    text = chapters.code(notebook)
+    text = "\n".join(chapters.code(notebook).values())
     named = [name for name in NAMES if name == "orchestra" or re.search(rf"[\"']{re.escape(name)}[\"']", text)]
     files = {name: sorted(cache().glob(f"{name}-*.safetensors"), key=lambda p: p.stat().st_mtime) for name in named}
     return {name: provenance.file_digest(found[-1]) for name, found in files.items() if found}

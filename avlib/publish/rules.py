@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from avlib import provenance
 from avlib.publish import chapters, prose
 from avlib.publish.chapters import Cell, Chapter, Notebook, tags
 
@@ -401,7 +402,7 @@ def exercises(page: Page) -> Iterator[Problem]:
     for at, _ in pairs:
         source = stub(page.notebook["cells"][at]["source"])
         try:
-            ast.parse(re.sub(r"^(\s*)[%!]", r"\1pass  # ", source, flags=re.M))
+            ast.parse(provenance.python_of(source)[0])
         except SyntaxError as error:
             yield page.problem(
                 "exercises", f"what is left of the solution in the student edition is not Python: {error.msg}", at + 1

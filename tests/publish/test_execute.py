@@ -150,6 +150,15 @@ def test_a_failing_cell_is_shown_and_the_others_finish(tmp_path):
     assert any("cell 1 of" in line for line in said)
 
 
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_line_that_is_not_python_stops_its_own_chapter_alone(tmp_path, stale):
+    root = tree(tmp_path, bad=small(code("1"), code("x = 1\nx =")), good=small(code("print(1)")))
+    outcomes, said = run(root, stale=stale)
+    assert [(o.chapter, o.outcome) for o in outcomes] == [("bad", "failed"), ("good", "done")]
+    assert "notebooks/1_part/bad.ipynb: cell 4 (id c4), line 2, is not Python" in outcomes[0].error
+    assert any(outcomes[0].error in line for line in said)
+
+
 def test_smoke_goes_elsewhere_and_stale_goes_on(tmp_path):
     root = tree(tmp_path / "book", one=small(code("print(profile, seed)")))
     path, out = chapter(root, "one").path, tmp_path / "out"

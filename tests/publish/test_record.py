@@ -1,5 +1,7 @@
 """Provenance: a chapter goes stale with what it uses, and with nothing else."""
 
+import json
+
 import pytest
 
 from avlib.publish import chapters, record
@@ -104,3 +106,28 @@ def test_the_packs_at_hand_are_kept(tmp_path, monkeypatch):
     assert list(record.packs(made, used)) == ["orchestra"] and record.packs(made, {"sources": {}}) == {}
     made["cells"][2]["source"] = "World(pack='esc')"
     assert list(record.packs(made, used)) == ["orchestra", "esc"]
+
+
+def test_a_line_that_is_not_python_is_named_and_the_others_are_judged(root):
+    path = chapter(root, "uses_f").path
+    made = chapters.read(path)
+    made["cells"][2]["source"] = "x = 1\nx ="
+    chapters.write(path, made)
+    (root / "avlib" / "a.py").write_text(LIBRARY.replace("return 2", "return 3"))
+    assert stale(root) == {
+        "uses_f": "its code cannot be read: cell 3 (id c3), line 2, is not Python (invalid syntax): 'x ='",
+        "uses_h": "avlib/a.py: h changed",
+    }
+
+
+def test_scores_count_and_not_where_they_came_from(root):
+    path = root / "l3.json"
+    cell = {"arm": "a", "seed": 0, "metrics": {"x": 1.0}, "seals": []}
+    path.write_text(json.dumps({"cells": [cell]}))
+    before = record.shown(path)
+    path.write_text(json.dumps({"cells": [{**cell, "seals": [{"key": "1"}]}], "more": 1}))
+    assert record.shown(path) == before
+    path.write_text(json.dumps({"cells": [{**cell, "metrics": {"x": 2.0}}]}))
+    assert record.shown(path) != before
+    path.write_text("{}")
+    assert record.shown(path) != before
