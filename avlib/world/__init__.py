@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from avlib.world.packs import Pack
 from avlib.world.presets import PRESETS, Preset, named
 from avlib.world.scenes import SPLITS, Scene
 
-__all__ = ["PRESETS", "Preset", "Scene", "Stream", "World"]
+__all__ = ["PRESETS", "Preset", "Scene", "Shuffled", "Stream", "World"]
 
 
 class World:
@@ -58,14 +59,14 @@ class World:
             raise ValueError(f"size={size} px (at least 16), seconds={seconds} and fps={fps} (above 0) make no clip")
         self.pack = packs.load(pack) if isinstance(pack, str) else pack
         base = named(preset) if isinstance(preset, str) else preset
-        # photographs are rectangles: they hang straight unless asked not to
-        self.preset = base.with_dials(**({"tilt": 0.0} if self.pack.photographic else {}) | dials)
+        # photographs are rectangles of many colours: they hang straight and keep them unless asked not to
+        straight: dict[str, object] = {"tilt": 0.0, "hue": 0.0} if self.pack.photographic else {}
+        self.preset = base.with_dials(**straight | dials)
         self.split, self.seed, self.size, self.seconds, self.fps = split, seed, size, seconds, fps
         self.device = torch.device(device)
-        self.classes = (*self.pack.classes, "person") if self.preset.faces else self.pack.classes
-        self.cast = scenes.Cast(self.pack, split)
-        largest = self.preset.side[1] * (1.3 if self.preset.motion else 1.0)
-        self.stage = render.prepare(self.pack, size, largest, seed, self.device)
+        self.classes = (*self.pack.classes, language.PERSON) if self.preset.faces else self.pack.classes
+        self.cast = scenes.Cast(self.pack, split, self.preset.hands, self.preset.voices)
+        self.stage = render.prepare(self.pack, self.cast, self.preset, size, seed, self.device)
 
     @property
     def frames(self) -> int:
@@ -82,48 +83,118 @@ class World:
         return scenes.draw(self.pack, self.cast, self.preset, self.split, self.seed, index_B, self.seconds)
 
     @torch.no_grad()
-    def batch(self, index_B: Tensor | Sequence[int], masks: bool = False) -> Batch:
-        """The clips ``index_B``; ``masks`` adds the pixels of each thing to the truth (half again as slow)."""
-        latents = self.scene(index_B)
-        scene: Scene = latents.to(self.device)
-        dials, stage = self.preset, self.stage
-        wave_BS, stem_BNS = render.mix(scene, stage, dials.speech or dials.faces, self.seconds)
-        frames = self.frames
-        time_T = (torch.arange(frames, device=self.device) + 0.5) / self.fps if dials.video else _middle(self)
-        curve = stage.speech_loudness_MQ if dials.faces else stage.loudness_MQ
-        loud_BNT = render.loudness(scene, curve, time_T) if dials.motion else _still(scene, frames)
-        pose = render.poses(scene, self.size, loud_BNT, dials.motion, dials.drift, time_T, dials.mime)
-        video, mask = render.paint(scene, stage, pose, loud_BNT, dials.faces, masks)
-        reach = stage.face_reach_MK if dials.faces else stage.reach_MK
-        box = render.boxes(pose, reach, scene.picture_BN, scene.flip_BN, self.size)
-        truth = self._truth(scene, latents, stem_BNS, box, mask)
-        if dials.video:
-            return Batch(scene.index_B, wave_BS, video_BTCHW=video, fps=self.fps, truth=truth)
-        return Batch(scene.index_B, wave_BS, image_BCHW=video[:, 0], truth=truth)
+    def batch(
+        self,
+        index_B: Tensor | Sequence[int],
+        masks: bool = False,
+        flow: bool = False,
+        heard_B: Tensor | Sequence[int] | None = None,
+    ) -> Batch:
+        """The clips ``index_B``.
 
-    def _truth(self, scene: Scene, latents: Scene, stem_BNS: Tensor, box: Tensor, mask: Tensor | None) -> Truth:
-        things = scene.picture_BN.shape[1]
-        there = scene.visible_BN[:, :things]
-        unseen = scene.sounding_BN[:, -1] & (not self.preset.speech)
-        box_BTN4 = box.transpose(1, 2).masked_fill(~there[:, None, :, None], float("nan"))
-        rows = range(len(latents.index_B))
-        return Truth(
-            category_BN=scene.category_BN[:, :things].masked_fill(~there, -1),
-            sounding_BN=scene.sounding_BN[:, :things],
-            box_BN4=box_BTN4[:, 0],
-            box_BTN4=box_BTN4 if self.preset.video else None,
-            mask_BNHW=None if mask is None else mask[:, 0],
-            mask_BTNHW=mask if self.preset.video else None,
-            stem_BNS=stem_BNS[:, :things],
-            onset_BNE=scene.onset_BNE[:, :things],
-            offscreen_B=scene.category_BN[:, -1].masked_fill(~unseen, -1),
-            offscreen_stem_BS=stem_BNS[:, -1],
-            faulty_B=scene.faulty_B,
-            shift_B=scene.shift_B,
-            backdrop_B=scene.place_B.masked_fill(scene.plain_B, -1),
-            caption=language.captions(latents.chunk_BE, self.pack),
-            words=tuple(self._words(latents, b) for b in rows) if self.preset.speech or self.preset.faces else None,
+        Args:
+            masks: add the pixels of each thing to the truth (half again as slow).
+            flow: add how they move from frame to frame.
+            heard_B: other clips whose sound is heard in place of their own, see `Shuffled`.
+
+        Raises:
+            ValueError: flow of a preset that makes no video, or not as many clips heard as seen.
+        """
+        if flow and not self.preset.video:
+            raise ValueError("flow=True needs a preset that makes videos, or video=True")
+        latents = self.scene(index_B)
+        heard = latents if heard_B is None else self.scene(heard_B)
+        if len(heard.index_B) != len(latents.index_B):
+            raise ValueError(f"{len(latents.index_B)} clips are seen, but {len(heard.index_B)} heard")
+        video_BTCHW, seen = self._look(latents, masks, flow)
+        wave_BS, sounds = self._listen(heard)
+        return Batch(
+            index_B=latents.index_B.to(self.device),
+            wave_BS=wave_BS,
+            image_BCHW=None if self.preset.video else video_BTCHW[:, 0],
+            video_BTCHW=video_BTCHW if self.preset.video else None,
+            text=seen["caption"] if self.preset.captioned else None,
+            fps=self.fps if self.preset.video else 0.0,
+            truth=Truth(**seen, **(sounds if heard_B is None else _dubbed(heard, sounds))),
         )
+
+    def batches(
+        self, count: int, size: int = 64, start: int = 0, masks: bool = False, flow: bool = False
+    ) -> Iterator[Batch]:
+        """``count`` clips from the clip ``start`` on, ``size`` at a time (fewer in the last batch)."""
+        if size < 1:
+            raise ValueError(f"size={size}: a batch holds at least one clip")
+        for first in range(start, start + count, size):
+            yield self.batch(range(first, min(first + size, start + count)), masks, flow)
+
+    def _look(self, latents: Scene, masks: bool, flow: bool) -> tuple[Tensor, dict[str, Any]]:
+        """Frames (B, T, 3, H, W), and the truth of what is to be seen in them."""
+        dials, frames = self.preset, self.frames
+        scene: Scene = latents.to(self.device)
+        # one time more: where things go after the last frame
+        time_T = (torch.arange(frames + 1, dtype=torch.float64, device=self.device) + 0.5) / self.fps
+        if not dials.video:
+            time_T = torch.full_like(time_T, self.seconds / 2)
+        loud_BNT = render.loudness(scene, self.stage.loudness_MQ, time_T) * bool(dials.motion)
+        pose = render.poses(scene, self.size, loud_BNT, dials.motion, dials.drift, time_T, dials.mime)
+        now = pose.first(frames)
+        video, mask = render.paint(scene, self.stage, now, loud_BNT, dials.faces, masks or flow)
+        hidden_BN = ~scene.visible_BN[:, :-1]
+        box_BNT4 = render.boxes(scene, now, self.stage).masked_fill(hidden_BN[..., None, None], float("nan"))
+        seen = self._things(scene) | {
+            "box_BN4": box_BNT4[:, :, 0],
+            "box_BTN4": box_BNT4.transpose(1, 2) if dials.video else None,
+            "flow_BTHW2": render.flow(pose, mask) if flow and mask is not None else None,
+            "caption": language.captions(latents.chunk_BE, self.pack),
+        }
+        if masks and mask is not None:
+            seen |= {"mask_BNHW": mask[:, 0], "mask_BTNHW": mask if dials.video else None}
+        return video, seen
+
+    def _things(self, scene: Scene) -> dict[str, Tensor]:
+        """What the things of a scene are, and what they play, whoever hears it."""
+        pack, dials = self.pack, self.preset
+        there_BN = scene.visible_BN[:, :-1]
+        drawing_M, hand_M = pack.picture_drawing_M, pack.picture_hand_M
+        if dials.faces:
+            drawing_M, hand_M = torch.arange(len(pack.faces_MCHW)), pack.faces_hand_M
+        numbers = {
+            "category_BN": scene.category_BN[:, :-1],
+            "drawing_BN": drawing_M.to(self.device)[scene.picture_BN],
+            "hand_BN": hand_M.to(self.device)[scene.picture_BN],
+            "colour_BN": scene.colour_BN,
+            "voice_BN": self._voices(scene)[:, :-1],
+        }
+        plays_BN = there_BN & (not dials.faces and not dials.speech)
+        return {name: value.masked_fill(~there_BN, -1) for name, value in numbers.items()} | {
+            "onset_BNE": scene.onset_BNE[:, :-1],
+            "rhythm_BN": scene.tempo_BN[:, :-1].masked_fill(~plays_BN, float("nan")),
+            "backdrop_B": scene.place_B.masked_fill(scene.plain_B, -1),
+        }
+
+    def _listen(self, latents: Scene) -> tuple[Tensor, dict[str, Any]]:
+        """Sound (B, S), and the truth of what is to be heard in it."""
+        scene: Scene = latents.to(self.device)
+        wave_BS, stem_BNS = render.mix(scene, self.stage, self.seconds)
+        unseen_B = scene.sounding_BN[:, -1]
+        rows = range(len(scene.index_B))
+        speaks = self.preset.faces or self.preset.speech
+        return wave_BS, {
+            "sounding_BN": scene.sounding_BN[:, :-1],
+            "stem_BNS": stem_BNS[:, :-1],
+            "offscreen_B": scene.category_BN[:, -1].masked_fill(~unseen_B | self.preset.speech, -1),
+            "offscreen_stem_BS": stem_BNS[:, -1],
+            "faulty_B": scene.faulty_B,
+            "shift_B": scene.shift_B,
+            "narrator_B": self._voices(scene)[:, -1].masked_fill(~unseen_B, -1),
+            "words": tuple(self._words(latents, b) for b in rows) if speaks else None,
+        }
+
+    def _voices(self, scene: Scene) -> Tensor:
+        """Whose voice each slot speaks with, -1 where none does, (B, N)."""
+        if not (self.preset.faces or self.preset.speech):
+            return torch.full_like(scene.category_BN, -1)
+        return language.voices(scene.note_BNE.cpu(), scene.onset_BNE.cpu(), self.pack).to(self.device)
 
     def _words(self, scene: Scene, row: int) -> tuple[Word, ...]:
         """Words that are heard in the clip, in order of time."""
@@ -136,12 +207,17 @@ class World:
         return tuple(sorted((w for w in said if 0 <= w.start and w.end <= self.seconds), key=lambda w: w.start))
 
 
-def _middle(world: World) -> Tensor:
-    return torch.tensor([world.seconds / 2], device=world.device)
-
-
-def _still(scene: Scene, frames: int) -> Tensor:
-    return torch.zeros(*scene.category_BN.shape, frames, device=scene.x_BN.device)
+def _dubbed(scene: Scene, sounds: dict[str, Any]) -> dict[str, Any]:
+    """The truth of a sound that is put over other pictures: whatever is heard is heard from outside."""
+    first_B1 = sounds["sounding_BN"].int().argmax(1, keepdim=True)
+    heard_B = scene.category_BN.to(first_B1.device).gather(1, first_B1)[:, 0]
+    return sounds | {
+        "sounding_BN": torch.zeros_like(sounds["sounding_BN"]),
+        "stem_BNS": torch.zeros_like(sounds["stem_BNS"]),
+        "offscreen_B": torch.where(sounds["sounding_BN"].any(1), heard_B, sounds["offscreen_B"]),
+        "offscreen_stem_BS": sounds["stem_BNS"].sum(1) + sounds["offscreen_stem_BS"],
+        "faulty_B": torch.ones_like(sounds["faulty_B"]),
+    }
 
 
 class Stream:
@@ -175,3 +251,44 @@ class Stream:
 
     def __call__(self, step: int) -> Batch:
         return self.world.batch(self.indices(step))
+
+
+class Shuffled:
+    """The same stream with every sound put over another picture: a control that correspondence cannot help.
+
+    A clip hears what another step shows: of a finite set one of the same epoch, so that within it every sound is still
+    heard once; of an endless one a step far away. So no clip of the batch, of any process, hears its own sound or a
+    neighbour's, which a roll within the batch would leave in as the true partner of another row.
+
+    In the truth nothing seen is heard (``faulty_B``); the sound's own truth is that of the source outside the picture.
+
+    Args:
+        stream: whose clips.
+
+    Raises:
+        ValueError: a finite stream of which an epoch has only one step.
+    """
+
+    AWAY = 500_009
+    """Steps between picture and sound of an endless stream."""
+
+    def __init__(self, stream: Stream):
+        self.steps = stream.count // (stream.batch_size * stream.ranks)
+        if self.steps == 1:
+            raise ValueError(f"count={stream.count} scenes make one step an epoch: there is no other step's sound")
+        self.stream = stream
+
+    def heard(self, step: int) -> Tensor:
+        """Which scenes' sound step ``step`` plays to this process, int64 (B,)."""
+        if not self.steps:
+            return self.stream.indices(step + self.AWAY)
+        epoch, part = divmod(step, self.steps)
+        # another distance each epoch, so that no false pair comes back every time
+        return self.stream.indices(epoch * self.steps + (part + 1 + epoch % (self.steps - 1)) % self.steps)
+
+    def indices(self, step: int) -> Tensor:
+        """Which scenes step ``step`` shows to this process, int64 (B,)."""
+        return self.stream.indices(step)
+
+    def __call__(self, step: int) -> Batch:
+        return self.stream.world.batch(self.indices(step), heard_B=self.heard(step))

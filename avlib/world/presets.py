@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from avlib.errors import unknown
+
+WHOSE = ("own", "known", "new")
+"""Drawings or voices of the split itself, of training, of test."""
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "offscreen": (0, 1), "voiceover": (0, 1), "classes": (0, math.inf), "class_seed": (0, math.inf),
+    "zipf": (0, math.inf), "mute": (0, math.inf), "forms": (0, 1), "hue": (0, 1), "warp": (0, 0.5), "motion": (0, 1),
+    "drift": (0, 0.5), "shift": (0, 1), "shift_from": (0, 1), "onset_from": (0, 10), "backdrop": (0, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,8 +27,16 @@ class Preset:
         offscreen: probability that a thing outside the picture is heard as well.
         voiceover: probability that the sound is replaced by that of an unseen thing (the *faulty positive*).
         classes: how many classes of the pack take part, 0 for all (few classes make *faulty negatives* frequent).
+        class_seed: in which order classes are counted, by the other dials: 0 for the pack's, else a random one.
         zipf: class k is drawn with weight 1/(k+1)**zipf; 0 draws evenly.
+        mute: the last so many classes never sound, wherever they are.
         twins: may two things be of the same class?
+        companion: does each thing come with a silent second one, whose class is that which follows its own?
+        hands: whose drawings (of things and heads): ``"own"``, those of the split; ``"known"``, those of training;
+            ``"new"``, those of test, whatever the recordings' split.
+        forms: probability that a thing is shown as a silhouette or an outline, in one colour.
+        hue: colours are turned by up to this part of the whole wheel.
+        warp: things are stretched by up to ± this (log of width over height) and sheared as much.
         video: frames over time, or one picture?
         motion: how strongly a thing moves with its own loudness, 0…1.
         mime: do silent things move as if they played a phrase that nobody hears?
@@ -29,6 +46,9 @@ class Preset:
         side: side of a thing, fraction of the frame.
         tilt: largest rotation at rest, degrees.
         tempo: notes a second.
+        steady: do all notes fall on even beats, at one tempo (the middle of the range), all things together?
+        onset_from: phrases are anchored to a note this long (s) before the clip. 0 binds one to its first 0.35 s, by
+            which sound alone may tell that it was shifted; from 1 s on nothing is left of that.
         gain: level of a thing, dB about the pack's own level.
         backdrop: probability of a photograph behind the things (a plain colour otherwise).
         light: brightness of the whole picture, a factor.
@@ -36,6 +56,8 @@ class Preset:
         noise: level of white noise below the things, dB; None for none.
         speech: is the sound a voice that names the things, and not the things themselves?
         faces: are the things talking heads?
+        voices: who speaks: ``"own"``, ``"known"`` or ``"new"`` voices, as ``hands``.
+        captioned: is there a text about the picture, as an input?
     """
 
     about: str = ""
@@ -44,8 +66,15 @@ class Preset:
     offscreen: float = 0.0
     voiceover: float = 0.0
     classes: int = 0
+    class_seed: int = 0
     zipf: float = 0.0
+    mute: int = 0
     twins: bool = False
+    companion: bool = False
+    hands: str = "own"
+    forms: float = 0.0
+    hue: float = 1.0
+    warp: float = 0.0
     video: bool = False
     motion: float = 0.0
     mime: bool = True
@@ -55,6 +84,8 @@ class Preset:
     side: tuple[float, float] = (0.36, 0.56)
     tilt: float = 15.0
     tempo: tuple[float, float] = (1.5, 4.0)
+    steady: bool = False
+    onset_from: float = 0.0
     gain: tuple[float, float] = (-6.0, 6.0)
     backdrop: float = 1.0
     light: tuple[float, float] = (0.75, 1.05)
@@ -62,21 +93,35 @@ class Preset:
     noise: float | None = None
     speech: bool = False
     faces: bool = False
+    voices: str = "own"
+    captioned: bool = False
 
     def __post_init__(self) -> None:
         for name in ("things", "sounding", "side", "tempo", "gain", "light"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}={low, high}: the first number must not exceed the second")
-        for name in ("offscreen", "voiceover", "backdrop", "motion", "drift"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}={getattr(self, name)} must lie within 0…1")
-        if self.things[0] < 1 or self.things[1] > 4:
-            raise ValueError(f"things={self.things}: a scene holds 1 to 4 things")
-        if not 0 <= self.sounding[0] or not self.shift_from <= max(self.shift, 0.0) <= 1.0:
-            raise ValueError(
-                f"sounding={self.sounding}, shift={self.shift_from, self.shift}: out of range (shift ≤ 1 s)"
-            )
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}={getattr(self, name)} must lie within {low:g}…{high:g}")
+        for name in ("hands", "voices"):
+            if getattr(self, name) not in WHOSE:
+                raise unknown(name, getattr(self, name), WHOSE)
+        if self.things[0] < 1 or self.slots > 4:
+            raise ValueError(f"things={self.things}: a scene holds 1 to 4 things{', companions too' * self.companion}")
+        if self.tempo[0] <= 0:
+            raise ValueError(f"tempo={self.tempo}: notes a second are above 0")
+        if self.sounding[0] < 0:
+            raise ValueError(f"sounding={self.sounding}: no fewer than 0 things can be heard")
+        if self.shift_from > self.shift:
+            raise ValueError(f"shift_from={self.shift_from} must not exceed shift={self.shift}")
+        if self.faces and self.companion:
+            raise ValueError("companion=True: talking heads have no companion, they are all of one class")
+
+    @property
+    def slots(self) -> int:
+        """The most things that a scene of this kind shows, companions among them."""
+        return self.things[1] * (2 if self.companion else 1)
 
     def with_dials(self, **dials: object) -> Preset:
         """A copy with some dials turned; an unknown dial is an error that lists the right ones."""
@@ -89,6 +134,16 @@ class Preset:
 
 _DUET = Preset(things=(2, 2), sounding=(2, 2), side=(0.3, 0.44))
 _MOVING = Preset(video=True, motion=1.0, drift=0.08)
+_HEADS = Preset(
+    things=(2, 2),
+    video=True,
+    motion=1.0,
+    drift=0.1,
+    side=(0.36, 0.44),
+    tilt=6.0,
+    tempo=(0.36, 0.42),
+    faces=True,
+)
 
 PRESETS: dict[str, Preset] = {
     "solo": Preset("One thing, in the picture and in the sound."),
@@ -116,9 +171,11 @@ PRESETS: dict[str, Preset] = {
     "speech": Preset(
         "A voice names what is in the picture.", things=(1, 2), sounding=(0, 0), side=(0.3, 0.46), speech=True,
     ),
-    "faces": Preset(
-        "Two heads; one talks, the other moves its mouth to words that nobody hears.",
-        things=(2, 2), video=True, motion=1.0, drift=0.03, side=(0.4, 0.48), tilt=6.0, tempo=(0.36, 0.42), faces=True,
+    "faces": _HEADS.with_dials(
+        about="Two heads; one talks, the other moves its mouth to words that nobody hears.",
+    ),
+    "crossing": _HEADS.with_dials(
+        about="Two heads that pass in front of each other while one of them talks.", drift=0.28, side=(0.3, 0.38),
     ),
 }  # fmt: skip
 

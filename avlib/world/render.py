@@ -1,6 +1,8 @@
 """Latents to pixels and samples: batched torch, on any device.
 
-Pictures are painted only where they lie: each thing is sampled into a small window and pasted into a padded canvas.
+Pictures are painted only where they lie: each thing is sampled into a small window and pasted into the frame. What
+decides a pixel or a sample is computed in double precision or exactly (places lie on a fine grid, sums of squares are
+whole numbers), so that every processor, every batch and any number of threads give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,126 +17,148 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avlib.types import RATE
+from avlib.world import colours
 from avlib.world.packs import Pack, SoundBank
-from avlib.world.scenes import MOTIONS, Scene
+from avlib.world.presets import Preset
+from avlib.world.scenes import MOTIONS, Cast, Scene
 
 ENVELOPE_RATE = 100
 DIRECTIONS = 72
 _LEVEL = 0.08
 """RMS of one thing at 0 dB of gain, so that three of them seldom leave -1…1."""
+_MARGIN = 1.15
+"""Side of a sprite, which has a rim and a shadow, over that of its picture."""
+_GRID = 4096
+"""Centres of things lie on a grid of 1/4096 px, on which differences to pixels are exact."""
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """Pictures with shadow and rim, ready for one size: those of a pack that a world may show.
+
+    Attributes:
+        image_RCHW: float RGBA, premultiplied.
+        reach_RK, extent_RK: how far each drawing, and how far its rim and shadow, extend in each of 72 directions, in
+            half sides of the drawing.
+        place_M: where a picture of the pack lies among them.
+    """
+
+    image_RCHW: Tensor
+    reach_RK: Tensor
+    extent_RK: Tensor
+    place_M: Tensor
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A pack made ready for one picture size: sprites with shadow and rim, small backdrops, loudness curves.
+    """A pack made ready for one kind of scene and one picture size.
 
-    ``reach`` is how far a drawing extends in each direction, ``extent`` how far its rim and shadow do, in half sides.
+    ``bank`` holds what the scene's notes are rows of: the sounds of things or, where the preset speaks, speech;
+    ``loudness_MQ`` their envelopes.
     """
 
     size: int
-    sprite_MCHW: Tensor
-    reach_MK: Tensor
-    extent_MK: Tensor
-    face_MCHW: Tensor
-    face_reach_MK: Tensor
-    face_extent_MK: Tensor
+    sprites: Sprites
     backdrop_MCHW: Tensor
-    margin: float
-    sounds: SoundBank
+    bank: SoundBank
     loudness_MQ: Tensor
-    speech: SoundBank
-    speech_loudness_MQ: Tensor
     ambience: SoundBank
     noise_S: Tensor
-    photographic: bool
 
 
-def _sprites(picture_MCHW: Tensor, pixels: int, margin: float, rim: bool) -> Tensor:
+def _drawn(picture_MCHW: Tensor, pixels: int, rim: bool) -> Tensor:
     """RGBA uint8 -> premultiplied float sprites (M, 4, ``pixels``, ``pixels``) with a pale rim and a soft shadow."""
-    inner = round(pixels / margin)
-    image = picture_MCHW.float() / 255
+    inner = round(pixels / _MARGIN)
+    image = picture_MCHW.double() / 255
     image = torch.cat([image[:, :3] * image[:, 3:], image[:, 3:]], 1)
     image = F.interpolate(image, (inner, inner), mode="bilinear", antialias=True, align_corners=False)
     left = (pixels - inner) // 2
     image = F.pad(image, (left, pixels - inner - left) * 2)
     if not rim:
-        return image
+        return image.float()
     alpha = image[:, 3:]
     wide = max(1, round(inner / 32))
     pale = F.max_pool2d(alpha, 2 * wide + 1, 1, wide)
-    image = image + (1 - alpha) * pale * torch.tensor([0.97, 0.96, 0.93, 1.0]).view(1, 4, 1, 1)
+    # grey, so that it keeps its colour when the thing turns its own
+    image = image + (1 - alpha) * pale * torch.tensor([0.96, 0.96, 0.96, 1.0]).view(1, 4, 1, 1)
     soft = 2 * (wide + 1) + 1
     shadow = F.avg_pool2d(F.avg_pool2d(pale, soft, 1, soft // 2), soft, 1, soft // 2).roll((wide + 1, wide), (2, 3))
     black = torch.cat([torch.zeros_like(image[:, :3]), 0.45 * shadow * (shadow > 0.01)], 1)
-    return image + (1 - image[:, 3:]) * black
-
-
-def _extent(sprite_MCHW: Tensor, margin: float) -> Tensor:
-    """How far each sprite's rim and shadow extend in each of 72 directions, in half sides of the thing, (M, 72)."""
-    # bilinear sampling reaches a pixel beyond the last one
-    return _support(sprite_MCHW[:, 3] > 0) * margin + 3 * margin / sprite_MCHW.shape[-1]
-
-
-@lru_cache(maxsize=8)
-def _reach(picture_MCHW: Tensor) -> Tensor:
-    """How far each picture's solid part extends from its centre in each of 72 directions, in half sides, (M, 72)."""
-    return _support(picture_MCHW[:, 3] > 127)
+    return (image + (1 - image[:, 3:]) * black).float()
 
 
 def _support(solid_MHW: Tensor) -> Tensor:
     """The farthest solid pixel in each of 72 directions, as a fraction of half the side; 0 of nothing, (M, 72)."""
     size = solid_MHW.shape[-1]
-    at = (torch.arange(size) + 0.5) / size * 2 - 1
-    angle_K1 = torch.arange(DIRECTIONS)[:, None] * (2 * math.pi / DIRECTIONS)
+    at = (torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1
+    angle_K1 = torch.arange(DIRECTIONS, dtype=torch.float64)[:, None] * (2 * math.pi / DIRECTIONS)
     # of each line of pixels only the two ends matter
     right_MH = torch.where(solid_MHW, at, -torch.inf).amax(2)
     left_MH = torch.where(solid_MHW, at, torch.inf).amin(2)
     filled_M1H = solid_MHW.any(2)[:, None]
     along_MKH = torch.maximum(angle_K1.cos() * right_MH[:, None], angle_K1.cos() * left_MH[:, None])
     reach_MKH = torch.where(filled_M1H, along_MKH + angle_K1.sin() * at, -torch.inf)
-    return reach_MKH.amax(2).nan_to_num(neginf=0.0)
+    return reach_MKH.amax(2).nan_to_num(neginf=0.0).float()
+
+
+@lru_cache(maxsize=16)
+def _sprites(picture_MCHW: Tensor, rows: tuple[int, ...], pixels: int, rim: bool) -> Sprites:
+    """The pictures ``rows`` of a pack as sprites."""
+    image_RCHW = _drawn(picture_MCHW[list(rows)], pixels, rim)
+    place_M = torch.zeros(len(picture_MCHW), dtype=torch.int64)
+    place_M[list(rows)] = torch.arange(len(rows))
+    return Sprites(
+        image_RCHW=image_RCHW,
+        reach_RK=_support(picture_MCHW[list(rows), 3] > 127),
+        # bilinear sampling reaches a pixel beyond the last one
+        extent_RK=_support(image_RCHW[:, 3] > 0) * _MARGIN + 3 * _MARGIN / pixels,
+        place_M=place_M,
+    )
+
+
+@lru_cache(maxsize=4)
+def _distant(backdrop_MCHW: Tensor, wide: int) -> Tensor:
+    """Backdrops as float pictures of side ``wide``."""
+    whole = backdrop_MCHW.double() / 255
+    return F.interpolate(whole, (wide, wide), mode="bilinear", antialias=True, align_corners=False).float()
+
+
+@lru_cache(maxsize=4)
+def _hiss(seed: int) -> Tensor:
+    """White noise of RMS 1, (S,)."""
+    # in double precision, since the fast way to draw floats differs between processors
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1 << 18, generator=generator, dtype=torch.float64).float()
 
 
 @lru_cache(maxsize=8)
 def _loudness(bank: SoundBank) -> Tensor:
     """Envelope of each recording, 0…1, 100 values a second, zeros at the end of the shorter ones, (M, Q)."""
     hop = RATE // ENVELOPE_RATE
-    out = torch.zeros(len(bank), math.ceil(int(bank.length_M.max()) / hop) if len(bank) else 1)
+    longest = math.ceil(int(bank.length_M.max()) / hop) if len(bank) else 1
+    out = torch.zeros(len(bank), longest + 4, dtype=torch.float64)
     for m, (start, length) in enumerate(zip(bank.start_M.tolist(), bank.length_M.tolist(), strict=True)):
-        wave_S = bank.data_S[start : start + length].float() / 32768
-        rms = F.pad(wave_S, (0, -len(wave_S) % hop)).view(-1, hop).square().mean(1).sqrt()
-        out[m, : len(rms)] = rms / rms.max().clamp(min=1e-6)
-    return F.avg_pool1d(out[:, None], 5, 1, 2)[:, 0]
+        wave_S = F.pad(bank.data_S[start : start + length].double(), (0, -length % hop))
+        rms = wave_S.view(-1, hop).square().mean(1).sqrt()
+        out[m, 2 : 2 + len(rms)] = rms / rms.max().clamp(min=1e-6)
+    return out.unfold(1, 5, 1).mean(2).float()
 
 
-def prepare(pack: Pack, size: int, largest_side: float, seed: int, device: torch.device | str) -> Stage:
+def prepare(pack: Pack, cast: Cast, dials: Preset, size: int, seed: int, device: torch.device | str) -> Stage:
     """Everything that does not depend on the scene, computed once."""
-    margin = 1.15
-    pixels = max(8, 2 * round(largest_side * size * margin / 2))
-    rim = not pack.photographic
-    backdrop = pack.backdrop_MCHW.float() / 255
-    wide = round(size * 1.5)
-    backdrop = F.interpolate(backdrop, (wide, wide), mode="bilinear", antialias=True, align_corners=False)
-    noise_S = torch.randn(1 << 18, generator=torch.Generator().manual_seed(seed))
-    sprite_MCHW = _sprites(pack.picture_MCHW, pixels, margin, rim)
-    face_MCHW = _sprites(pack.faces_MCHW, pixels, margin, True)
+    largest = dials.side[1] * (1.3 if dials.motion else 1.0)
+    pixels = max(8, 2 * round(largest * size * _MARGIN / 2))
+    picture_MCHW = pack.faces_MCHW if dials.faces else pack.picture_MCHW
+    sprites = _sprites(picture_MCHW, cast.shown(dials), pixels, dials.faces or not pack.photographic)
+    bank = pack.speech if dials.faces or dials.speech else pack.sounds
     return Stage(
         size=size,
-        sprite_MCHW=sprite_MCHW.to(device),
-        reach_MK=_reach(pack.picture_MCHW).to(device),
-        extent_MK=_extent(sprite_MCHW, margin).to(device),
-        face_MCHW=face_MCHW.to(device),
-        face_reach_MK=_reach(pack.faces_MCHW).to(device),
-        face_extent_MK=_extent(face_MCHW, margin).to(device),
-        backdrop_MCHW=backdrop.to(device),
-        margin=margin,
-        sounds=pack.sounds.to(device),
-        loudness_MQ=_loudness(pack.sounds).to(device),
-        speech=pack.speech.to(device),
-        speech_loudness_MQ=_loudness(pack.speech).to(device),
+        sprites=Sprites(*(getattr(sprites, field.name).to(device) for field in fields(sprites))),
+        backdrop_MCHW=_distant(pack.backdrop_MCHW, round(size * 1.5)).to(device),
+        bank=bank.to(device),
+        loudness_MQ=_loudness(bank).to(device),
         ambience=pack.ambience.to(device),
-        noise_S=noise_S.to(device),
-        photographic=pack.photographic,
+        noise_S=_hiss(seed).to(device),
     )
 
 
@@ -160,37 +184,43 @@ def stems(scene: Scene, bank: SoundBank, samples: int) -> Tensor:
         if length > 0:
             total[at : at + length] += notes[start : start + length]
     out_BNS = out_S.view(clips, slots, samples)
-    rms_BN1 = torch.linalg.vector_norm(out_BNS, dim=2, keepdim=True) / samples**0.5
-    return out_BNS.mul_(_LEVEL * 10 ** (scene.gain_BN[..., None] / 20) / rms_BN1.clamp(min=1.0))
+    # squares of whole numbers: their sum is exact in any order
+    rms_BN1 = torch.linalg.vector_norm(out_BNS, dim=2, keepdim=True, dtype=torch.float64) / samples**0.5
+    level_BN1 = _LEVEL * 10 ** (scene.gain_BN[..., None].double() / 20)
+    return out_BNS.mul_((level_BN1 / rms_BN1.clamp(min=1.0)).float())
+
+
+def _piece(wave_S: Tensor, u: float, samples: int) -> Tensor:
+    """``samples`` samples from the place ``u`` (0…1) of a recording on, which begins again after its end."""
+    start = int(u * len(wave_S))
+    return wave_S.roll(-start).repeat(math.ceil(samples / len(wave_S)))[:samples]
 
 
 def _background(scene: Scene, stage: Stage, samples: int) -> Tensor:
     """Ambience of the place and white noise, each at its level; silence where they are off, (B, S)."""
     out = torch.zeros(len(scene.index_B), samples, device=stage.noise_S.device)
     bank = stage.ambience
-    for b, (level, hiss, u) in enumerate(
-        zip(scene.ambience_B.tolist(), scene.noise_B.tolist(), scene.crop_B3[:, 2].tolist(), strict=True)
-    ):
+    columns = (scene.ambience_B, scene.recording_B, scene.turn_B, scene.noise_B, scene.hiss_B)
+    for b, (level, row, turn, noise, hiss) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
         if level > -100:
-            rows = (bank.label_M == scene.place_B[b]).nonzero().flatten()
-            row = rows[int(u * len(rows))]
             start, length = int(bank.start_M[row]), int(bank.length_M[row])
-            turned = bank.data_S[start : start + length].roll(-int(u * 7919 % 1 * length))
-            wave = turned.repeat(math.ceil(samples / length))[:samples].float()
-            out[b] += wave * (_LEVEL * 10 ** (level / 20) / wave.square().mean().sqrt().clamp(min=1.0))
-        if hiss > -100:
-            at = int(u * (len(stage.noise_S) - samples))
-            out[b] += stage.noise_S[at : at + samples] * (_LEVEL * 10 ** (hiss / 20))
+            wave = _piece(bank.data_S[start : start + length].float(), turn, samples)
+            rms = max(float(wave.double().square().mean().sqrt()), 1.0)
+            out[b] += wave * (_LEVEL * 10 ** (level / 20) / rms)
+        if noise > -100:
+            out[b] += _piece(stage.noise_S, hiss, samples) * (_LEVEL * 10 ** (noise / 20))
     return out
 
 
-def mix(scene: Scene, stage: Stage, spoken: bool, seconds: float) -> tuple[Tensor, Tensor]:
+def mix(scene: Scene, stage: Stage, seconds: float) -> tuple[Tensor, Tensor]:
     """Mixture (B, S) and the stem of every slot (B, N, S); a mixture beyond -1…1 is turned down with its stems."""
     samples = round(seconds * RATE)
-    stem_BNS = stems(scene, stage.speech if spoken else stage.sounds, samples)
-    wave_BS = stem_BNS.sum(1)
+    stem_BNS = stems(scene, stage.bank, samples)
+    wave_BS = stem_BNS[:, 0].clone()
+    for n in range(1, stem_BNS.shape[1]):
+        wave_BS += stem_BNS[:, n]
     if bool((scene.ambience_B > -100).any()) or bool((scene.noise_B > -100).any()):
-        wave_BS = wave_BS + _background(scene, stage, samples)
+        wave_BS += _background(scene, stage, samples)
     turn_B = wave_BS.abs().amax(1).clamp(min=1.0)
     return wave_BS.div_(turn_B[:, None]), stem_BNS.div_(turn_B[:, None, None])
 
@@ -209,89 +239,140 @@ def loudness(scene: Scene, curve_MQ: Tensor, time_T: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where each thing is at each frame: centre and side in px, angle in degrees, all (B, N, T)."""
+    """How each thing lies in each frame, double precision.
 
-    x: Tensor
-    y: Tensor
-    side: Tensor
-    angle: Tensor
+    Attributes:
+        centre_BNT2: px.
+        map_BNT22: from the thing, whose picture spans -1…1, to px about its centre: mirrored, warped, turned, scaled.
+    """
+
+    centre_BNT2: Tensor
+    map_BNT22: Tensor
+
+    def first(self, times: int) -> Pose:
+        """The first ``times`` frames."""
+        return Pose(self.centre_BNT2[:, :, :times], self.map_BNT22[:, :, :times])
 
 
 def poses(scene: Scene, size: int, loud_BNT: Tensor, motion: float, drift: float, time_T: Tensor, mime: bool) -> Pose:
-    """Rest position + drift of its own + the motion its loudness causes."""
+    """Rest position + drift of its own + the motion its loudness causes; ``time_T`` in double precision."""
     things = scene.picture_BN.shape[1]
-    loud = loud_BNT[:, :things]
+    loud = motion * loud_BNT[:, :things].double()
     if not mime:
         loud = loud * scene.sounding_BN[:, :things, None]
-    loud = motion * loud
-    turn = 2 * math.pi * (scene.phase_BN3[..., None] + (0.2 + 0.3 * scene.phase_BN3.flip(2))[..., None] * time_T)
-    shape = loud.shape
+    phase_BN3 = scene.phase_BN3.double()
+    turn = 2 * math.pi * (phase_BN3[..., None] + (0.2 + 0.3 * phase_BN3.flip(2))[..., None] * time_T)
     kind = {name: (scene.motion_BN == k)[..., None] for k, name in enumerate(MOTIONS)}
-    side = scene.side_BN[..., None]
+    side = scene.side_BN[..., None].double()
     x = scene.x_BN[..., None] + drift * turn[:, :, 0].sin() + kind["shake"] * 0.16 * side * loud * (time_T * 37.7).sin()
     y = scene.y_BN[..., None] + drift * turn[:, :, 1].sin() - kind["hop"] * 0.3 * side * loud
     grow = 1 - kind["pulse"] * 0.3 * (motion - loud)
     sway = kind["swing"] * 28.0 * loud * (turn[:, :, 2] * 4).sin().sign()
     angle = scene.angle_BN[..., None] + (drift > 0) * 8 * turn[:, :, 2].sin() + sway
-    return Pose(
-        x=(x * size).expand(shape), y=(y * size).expand(shape), side=(side * grow * size).expand(shape), angle=angle
-    )
+    centre_BNT2 = (torch.stack([x, y], 3) * (size * _GRID)).round() / _GRID
+    return Pose(centre_BNT2, _maps(side * grow * (size / 2), angle, scene.flip_BN, scene.warp_BN2))
 
 
-def _around(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor) -> tuple[Tensor, ...]:
-    """How far each thing extends to the left, top, right and bottom as it is turned now, px, each (B, N, T)."""
-    table = reach_MK[picture_BN]
-    step = 360 / DIRECTIONS
-
-    def toward(degrees: float) -> Tensor:
-        # a flipped picture extends to the right as far as the original extends to the left
-        turned = degrees - pose.angle
-        turned = torch.where(flip_BN[..., None], 180 - turned, turned) / step
-        low = turned.floor()
-        a = table.gather(2, (low % DIRECTIONS).long())
-        b = table.gather(2, ((low + 1) % DIRECTIONS).long())
-        return (a + (b - a) * (turned - low)) * pose.side / 2
-
-    return toward(180), toward(270), toward(0), toward(90)
+def _maps(half_BNT: Tensor, angle_BNT: Tensor, flip_BN: Tensor, warp_BN2: Tensor) -> Tensor:
+    """Scale (px) × turn (degrees, clockwise) × flip × stretch and shear, which keep the area, (B, N, T, 2, 2)."""
+    sign_BN1 = 1.0 - 2.0 * flip_BN[..., None].double()
+    wide_BN1 = (warp_BN2[..., :1].double() / 2).exp()
+    shear_BN1 = warp_BN2[..., 1:].double()
+    cos, sin = (angle_BNT * (math.pi / 180)).cos(), (angle_BNT * (math.pi / 180)).sin()
+    across = torch.stack([cos, sin], -1) * (sign_BN1 * wide_BN1)[..., None]
+    down = torch.stack([cos, sin], -1) * (sign_BN1 * shear_BN1)[..., None]
+    down = down + torch.stack([-sin, cos], -1) / wide_BN1[..., None]
+    return torch.stack([across, down], -1) * half_BNT[..., None, None]
 
 
-def boxes(pose: Pose, reach_MK: Tensor, picture_BN: Tensor, flip_BN: Tensor, size: int) -> Tensor:
+def _inverse(map_22: Tensor) -> Tensor:
+    """Of 2 × 2 matrices (…, 2, 2)."""
+    (a, b), (c, d) = (row.unbind(-1) for row in map_22.unbind(-2))
+    swapped = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return swapped / (a * d - b * c)[..., None, None]
+
+
+def _around(pose: Pose, table_BNK: Tensor) -> tuple[Tensor, ...]:
+    """How far each thing extends to the left, top, right and bottom as it lies now, px, each (B, N, T).
+
+    Args:
+        pose: its ``map`` A turns the set S that is the drawing into A S.
+        table_BNK: the support function of S, max over s in S of <s, direction>, in 72 directions.
+    """
+
+    def toward(row_BNT2: Tensor) -> Tensor:
+        # the support of A S in direction e is that of S in direction A'e; for an axis e, A'e is a row of A
+        step = torch.atan2(row_BNT2[..., 1], row_BNT2[..., 0]) * (DIRECTIONS / (2 * math.pi))
+        low = step.floor()
+        a = table_BNK.gather(2, low.long() % DIRECTIONS)
+        b = table_BNK.gather(2, (low.long() + 1) % DIRECTIONS)
+        return (a + (b - a) * (step - low)) * torch.hypot(row_BNT2[..., 0], row_BNT2[..., 1])
+
+    along_x, along_y = pose.map_BNT22.unbind(3)
+    return toward(-along_x), toward(-along_y), toward(along_x), toward(along_y)
+
+
+def boxes(scene: Scene, pose: Pose, stage: Stage) -> Tensor:
     """Tight boxes within the frame, px, (B, N, T, 4)."""
-    left, top, right, bottom = _around(pose, reach_MK, picture_BN, flip_BN)
-    return torch.stack([pose.x - left, pose.y - top, pose.x + right, pose.y + bottom], -1).clamp(0, size)
+    table_BNK = stage.sprites.reach_RK[stage.sprites.place_M[scene.picture_BN]]
+    left, top, right, bottom = _around(pose, table_BNK)
+    x, y = pose.centre_BNT2.unbind(3)
+    return torch.stack([x - left, y - top, x + right, y + bottom], -1).clamp(0, stage.size).float()
+
+
+def flow(pose: Pose, mask_BTNHW: Tensor) -> Tensor:
+    """How far (x, y; px) each pixel in sight moves until the next frame, 0 elsewhere, (B, T, H, W, 2).
+
+    A pixel p of a thing shows the point A⁻¹(p - c) of it, which lies at c' + A'A⁻¹(p - c) in the next frame: closed
+    form, from the two poses alone. A mouth that opens or closes does not count.
+
+    Args:
+        pose: T + 1 frames.
+        mask_BTNHW: the pixels of each thing that are in sight.
+    """
+    size = mask_BTNHW.shape[-1]
+    now, later = pose.map_BNT22[:, :, :-1], pose.map_BNT22[:, :, 1:]
+    move_BNT22 = later @ _inverse(now)
+    step_BNT2 = pose.centre_BNT2.diff(dim=2)
+    at = torch.arange(size, dtype=torch.float64, device=mask_BTNHW.device) + 0.5
+    pixel_HW2 = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+    out = torch.zeros(*mask_BTNHW.shape[:2], size, size, 2, device=mask_BTNHW.device)
+    b, t, n, y, x = mask_BTNHW.nonzero(as_tuple=True)
+    offset_R2 = pixel_HW2[y, x] - pose.centre_BNT2[b, n, t]
+    moved_R2 = (move_BNT22[b, n, t] @ offset_R2[..., None])[..., 0]
+    out[b, t, y, x] = (moved_R2 - offset_R2 + step_BNT2[b, n, t]).float()
+    return out
 
 
 def _backdrops(scene: Scene, stage: Stage) -> Tensor:
     """A crop of the backdrop, or a plain colour with a soft gradient, lit, (B, 3, H, W)."""
     size, wide = stage.size, stage.backdrop_MCHW.shape[-1]
-    left = (scene.crop_B3[:, 0] * (wide - size + 1)).long().tolist()
-    top = (scene.crop_B3[:, 1] * (wide - size + 1)).long().tolist()
-    flip = (scene.crop_B3[:, 2] < 0.5).tolist()
+    left, top = (scene.crop_B2 * (wide - size + 1)).long().T.tolist()
+    flip = scene.mirror_B.tolist()
     out = torch.empty(len(left), 3, size, size, device=stage.backdrop_MCHW.device)
     fall = torch.linspace(1.08, 0.86, size, device=out.device)[:, None]
     for b, row in enumerate(scene.backdrop_B.tolist()):
         crop = stage.backdrop_MCHW[row, :, top[b] : top[b] + size, left[b] : left[b] + size]
         out[b] = crop.flip(2) if flip[b] else crop
         if scene.plain_B[b]:
-            out[b] = scene.hue_B3[b][:, None, None] * fall
+            out[b] = scene.wall_B3[b][:, None, None] * fall
     return out
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Things in frames, one row each: which frame, which slot, which picture, where and how turned.
+    """Things in frames, one row each: which frame, which slot, which sprite, where and how it lies.
 
-    ``x``, ``y`` and ``side`` are those of the thing, ``middle`` and ``span`` of what it covers: all px.
+    ``inverse`` leads from px about the centre to the sprite, which spans -1…1; ``turn`` is the turn of its hue;
+    ``middle`` and ``span`` (px) are those of what it covers, rim and shadow among it.
     """
 
     frame_R: Tensor
     slot_R: Tensor
-    picture_R: Tensor
-    x_R: Tensor
-    y_R: Tensor
-    side_R: Tensor
-    angle_R: Tensor
-    sign_R: Tensor
+    sprite_R: Tensor
+    centre_R2: Tensor
+    inverse_R22: Tensor
+    turn_R33: Tensor
     loud_R: Tensor
     middle_R2: Tensor
     span_R: Tensor
@@ -300,47 +381,58 @@ class Placed:
         return Placed(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def _placed(scene: Scene, pose: Pose, loud_BNT: Tensor, extent_MK: Tensor) -> Placed:
+def _placed(scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor) -> Placed:
     """Every thing in every frame that shows it, small ones first."""
-    count, things, times = pose.x.shape
-    left, top, right, bottom = _around(pose, extent_MK, scene.picture_BN, scene.flip_BN)
-    device = pose.x.device
-    every = {
-        "frame_R": torch.arange(count * times, device=device).view(count, 1, times),
-        "slot_R": torch.arange(things, device=device)[:, None],
-        "picture_R": scene.picture_BN[..., None],
-        "x_R": pose.x,
-        "y_R": pose.y,
-        "side_R": pose.side,
-        "angle_R": pose.angle,
-        "sign_R": torch.where(scene.flip_BN, -1.0, 1.0)[..., None],
-        "loud_R": loud_BNT[:, :things],
-        # a direction between two of the 72 and rounding to whole pixels need a little more
-        "span_R": torch.maximum(left + right, top + bottom) * 1.002 + 1,
-    }
-    middle = torch.stack([pose.x + (right - left) / 2, pose.y + (bottom - top) / 2], -1)
-    shown_BNT = scene.visible_BN[:, :things, None].expand(pose.x.shape)
-    rows = {name: value.expand(pose.x.shape)[shown_BNT] for name, value in every.items()}
-    placed = Placed(**rows, middle_R2=middle[shown_BNT])
-    return placed.rows(placed.span_R.argsort())
+    count, things, times, _ = pose.centre_BNT2.shape
+    sprite_BN = stage.sprites.place_M[scene.picture_BN]
+    left, top, right, bottom = _around(pose, stage.sprites.extent_RK[sprite_BN])
+    # a direction between two of the 72 and rounding to whole pixels need a little more
+    span_BNT = torch.maximum(left + right, top + bottom) * 1.002 + 1
+    middle_BNT2 = pose.centre_BNT2 + torch.stack([right - left, bottom - top], -1) / 2
+    clip, slot, time = scene.visible_BN[:, :things, None].expand(count, things, times).nonzero(as_tuple=True)
+    order = span_BNT[clip, slot, time].argsort(stable=True)
+    clip, slot, time = clip[order], slot[order], time[order]
+    return Placed(
+        frame_R=clip * times + time,
+        slot_R=slot,
+        sprite_R=sprite_BN[clip, slot],
+        centre_R2=pose.centre_BNT2[clip, slot, time].float(),
+        inverse_R22=(_inverse(pose.map_BNT22[clip, slot, time]) / _MARGIN).float(),
+        turn_R33=colours.turn_matrix(scene.hue_BN.double()).float()[clip, slot],
+        loud_R=loud_BNT[clip, slot, time],
+        middle_R2=middle_BNT2[clip, slot, time],
+        span_R=span_BNT[clip, slot, time],
+    )
 
 
-def _window(thing: Placed, size: int, margin: float, width: int) -> tuple[Tensor, Tensor]:
+def _window(thing: Placed, size: int, width: int) -> tuple[Tensor, Tensor]:
     """Where each window looks into its sprite (R, P, P, 2), and its left and top pixel in the frame (R, 2)."""
     # a window never leaves the frame, so nothing has to be padded: it looks at another part of the sprite instead
     corner_R2 = (thing.middle_R2 - width / 2).round().clamp(0, size - width)
-    scale = 2 / (thing.side_R * margin)
-    turn = thing.angle_R * (math.pi / 180)
-    cos, sin = turn.cos() * scale, turn.sin() * scale
-    step_P = torch.arange(width, device=turn.device) + 0.5
-    dx_RP = corner_R2[:, :1] - thing.x_R[:, None] + step_P
-    dy_RP = corner_R2[:, 1:] - thing.y_R[:, None] + step_P
-    # (u, v) = a turn of (dx, dy): a part that changes along a line of pixels and one that changes from line to line
-    across_RP, down_RP = dx_RP * (cos * thing.sign_R)[:, None], dy_RP * (sin * thing.sign_R)[:, None]
-    grid_RPP2 = torch.empty(len(dx_RP), width, width, 2, device=turn.device)
-    torch.add(across_RP[:, None], down_RP[:, :, None], out=grid_RPP2[..., 0])
-    torch.add((-dx_RP * sin[:, None])[:, None], (dy_RP * cos[:, None])[:, :, None], out=grid_RPP2[..., 1])
+    step_P = torch.arange(width, device=corner_R2.device) + 0.5
+    # exact, so that a pixel's value does not depend on where its window begins
+    from_R2P = (corner_R2.float() - thing.centre_R2)[..., None] + step_P
+    # (u, v) = a map of (dx, dy): a part that changes along a line of pixels and one that changes from line to line
+    across_R2P = thing.inverse_R22[:, :, 0, None] * from_R2P[:, :1]
+    down_R2P = thing.inverse_R22[:, :, 1, None] * from_R2P[:, 1:]
+    grid_RPP2 = torch.empty(len(corner_R2), width, width, 2, device=corner_R2.device)
+    for axis in (0, 1):
+        torch.add(across_R2P[:, axis, None], down_R2P[:, axis, :, None], out=grid_RPP2[..., axis])
     return grid_RPP2, corner_R2.long()
+
+
+def _coloured(image_RCPP: Tensor, turn_R33: Tensor) -> Tensor:
+    """Turn the hues of premultiplied RGBA; ink that leaves 0…alpha is kept at its border."""
+    ink_CRPP, alpha_RPP = image_RCPP[:, :3].unbind(1), image_RCPP[:, 3]
+    out = torch.empty_like(image_RCPP)
+    out[:, 3] = alpha_RPP
+    for c in range(3):
+        weight_CR11 = turn_R33[:, c, :, None, None].unbind(1)
+        whole = ink_CRPP[0] * weight_CR11[0]
+        whole += ink_CRPP[1] * weight_CR11[1]
+        whole += ink_CRPP[2] * weight_CR11[2]
+        torch.minimum(whole.clamp_(min=0), alpha_RPP, out=out[:, c])
+    return out
 
 
 def _mouth(patch: Tensor, grid: Tensor, open_R: Tensor) -> Tensor:
@@ -370,17 +462,18 @@ class Patches:
         return row_RCP[..., None] * size + (self.corner_R2[:, 0, None] + step)[:, None, None]
 
 
-def _patches(things: Placed, stage: Stage, faces: bool) -> list[Patches]:
+def _patches(things: Placed, stage: Stage, faces: bool, turned: bool) -> list[Patches]:
     """Every thing sampled into a window, in a few lots of similar size, so that windows fit."""
-    sprites = stage.face_MCHW if faces else stage.sprite_MCHW
     lots = []
     for part in torch.arange(len(things.frame_R), device=things.frame_R.device).chunk(5):
         if not len(part):
             continue
         some = things.rows(part)
         width = min(stage.size, math.ceil(float(some.span_R[-1])))
-        grid, corner_R2 = _window(some, stage.size, stage.margin, width)
-        image_RCPP = F.grid_sample(sprites[some.picture_R], grid, align_corners=False)
+        grid, corner_R2 = _window(some, stage.size, width)
+        image_RCPP = F.grid_sample(stage.sprites.image_RCHW[some.sprite_R], grid, align_corners=False)
+        if turned:
+            image_RCPP = _coloured(image_RCPP, some.turn_R33)
         if faces:
             image_RCPP = _mouth(image_RCPP, grid, some.loud_R)
         lots.append(Patches(image_RCPP, some.frame_R, some.slot_R, corner_R2))
@@ -427,10 +520,9 @@ def paint(
     scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor, faces: bool, masks: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Frames (B, T, 3, H, W) and, when asked for, the pixels of each thing that are in sight, (B, T, N, H, W)."""
-    count, things, times = pose.x.shape
+    count, things, times, _ = pose.centre_BNT2.shape
     size = stage.size
-    placed = _placed(scene, pose, loud_BNT, stage.face_extent_MK if faces else stage.extent_MK)
-    lots = _patches(placed, stage, faces)
+    lots = _patches(_placed(scene, stage, pose, loud_BNT), stage, faces, bool(scene.hue_BN.any()))
     canvas_FCHW = _backdrops(scene, stage).repeat_interleave(times, 0)
     _over(canvas_FCHW, lots, things)
     frames = canvas_FCHW.view(count, times, 3, size, size)

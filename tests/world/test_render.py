@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
-from avlib.world import PRESETS, Stream, World, render
+from avlib.types import Batch
+from avlib.world import PRESETS, Shuffled, Stream, World, colours, render
+from tests.reference import render as reference
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -22,22 +25,40 @@ def test_every_preset_renders_clips_within_range(name: str) -> None:
     assert len(batch.truth.caption) == 5
 
 
-def test_a_clip_does_not_depend_on_its_batch() -> None:
-    world = World(preset="cocktail", size=48)
-    whole, part = world.batch(range(6)), world.batch([4])
-    assert torch.allclose(whole.image_BCHW[4], part.image_BCHW[0], atol=1e-6)
-    assert torch.allclose(whole.wave_BS[4], part.wave_BS[0], atol=1e-6)
+def written(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames of 8 and samples of 16 bits, as a file would hold them."""
+    frames = batch.video_BTCHW if batch.image_BCHW is None else batch.image_BCHW
+    return (frames * 255).round().byte(), (batch.wave_BS * 32767).round().short()
 
 
+@pytest.mark.parametrize("name", ["cocktail", "sync", "crossing"])
+def test_a_clip_has_the_same_bytes_in_any_batch(name: str) -> None:
+    world = World(preset=name, size=48, warp=0.2, noise=-10.0, ambience=-10.0)
+    whole, part = written(world.batch(range(12)).select([4, 7])), written(world.batch([4, 7]))
+    assert all(torch.equal(a, b) for a, b in zip(whole, part, strict=True))
+
+
+@pytest.mark.parametrize(
+    "dials",
+    [{}, {"side": (0.7, 0.95), "tilt": 90.0}, {"preset": "cocktail", "warp": 0.4, "forms": 0.5, "side": (0.3, 0.6)}],
+)
+def test_windows_paint_what_the_whole_frame_would_show(dials: dict) -> None:
+    world = World(size=48, **dials)
+    image_BCHW = world.batch(range(24)).image_BCHW
+    for n, image_CHW in enumerate(image_BCHW):
+        assert (image_CHW - reference.frame(world, n)).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("warp", [0.0, 0.4])
 @pytest.mark.parametrize("name", ["solo", "cocktail", "moving", "faces"])
-def test_boxes_are_tight_around_what_is_seen(name: str) -> None:
+def test_boxes_are_tight_around_what_is_seen(name: str, warp: float) -> None:
     # one thing at a time, so that nothing is covered
-    world = World(preset=name, size=96, things=(1, 1), sounding=(1, 1))
+    world = World(preset=name, size=96, things=(1, 1), sounding=(1, 1), warp=warp)
     batch = world.batch(range(40), masks=True)
     mask_BHW, box_B4 = batch.truth.mask_BNHW[:, 0], batch.truth.box_BN4[:, 0]
     for mask_HW, box_4 in zip(mask_BHW, box_B4, strict=True):
         y, x = mask_HW.nonzero().T
-        seen = torch.tensor([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        seen = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1])
         # the rim adds a pixel or two around the drawing
         assert (seen - box_4).abs().max() <= 3.5, (seen, box_4)
 
@@ -117,6 +138,140 @@ def test_faces_move_their_mouths_and_only_one_is_heard() -> None:
     assert all(batch.truth.words)
 
 
+def overlap(box_BTN4: torch.Tensor) -> torch.Tensor:
+    """Area that two boxes share over that of the smaller one, (B, T)."""
+    a, b = box_BTN4.unbind(2)
+    side = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    area = torch.stack([(t[..., 2:] - t[..., :2]).prod(-1) for t in (a, b)]).amin(0)
+    return side.prod(-1) / area
+
+
+def test_heads_move_and_in_crossing_they_pass_in_front_of_each_other() -> None:
+    moves = {}
+    for name in ("faces", "crossing"):
+        batch = World(preset=name, size=48, seconds=3.0).batch(range(40), masks=True)
+        truth = batch.truth
+        centre = (truth.box_BTN4[..., :2] + truth.box_BTN4[..., 2:]) / 2
+        moves[name] = float((centre.amax(1) - centre.amin(1)).mean())
+        assert truth.colour_BN.eq(-1).all() and truth.drawing_BN.ge(0).all()
+        voice_BN = truth.voice_BN
+        assert (voice_BN >= 0).all() and (voice_BN[:, 0] != voice_BN[:, 1]).all()
+        if name == "crossing":
+            assert (overlap(truth.box_BTN4) > 0.4).any(1).float().mean() > 0.6
+            # a head in front hides some of the other, and is in sight again elsewhere
+            seen = truth.mask_BTNHW.sum((3, 4)).float()
+            assert (seen.amin(1) < 0.7 * seen.amax(1)).any(1).float().mean() > 0.5
+    assert moves["faces"] > 6 and moves["crossing"] > 16
+
+
+# --- colours, levels, motion: against the pixels and samples themselves
+
+
+def test_the_colour_that_the_truth_names_is_that_of_the_pixels() -> None:
+    world = World(size=96, things=(1, 1), light=(1.0, 1.0), side=(0.5, 0.6), forms=0.3)
+    batch = world.batch(range(120), masks=True)
+    index_B, seen = batch.truth.colour_BN[:, 0], 0
+    for image_CHW, mask_HW, index in zip(batch.image_BCHW, batch.truth.mask_BNHW[:, 0], index_B.tolist(), strict=True):
+        inner = -F.max_pool2d(-mask_HW[None].float(), 5, 1, 2)[0] > 0
+        point = colours.chroma(image_CHW.permute(1, 2, 0)[inner]).mean(0)
+        if index >= 0 and inner.sum() > 30:
+            hue = torch.atan2(point[1], point[0]) / (2 * np.pi)
+            # colours at the border of what a screen shows are clamped, which bends their hue a little
+            near = {int(colours.index_of(hue + off, torch.tensor(1.0))) for off in (-0.04, -0.02, 0.0, 0.02, 0.04)}
+            assert index in near, (colours.NAMES[index], float(hue))
+            seen += 1
+    assert seen > 60 and len(set(index_B.tolist())) >= 8
+
+
+def test_a_turn_of_hue_keeps_greys_rim_and_shadow() -> None:
+    plain, turned = (World(size=64, hue=hue, light=(1.0, 1.0)).batch(range(30), masks=True) for hue in (0.0, 1.0))
+    rgb = plain.image_BCHW.permute(0, 2, 3, 1)
+    grey = (rgb.amax(3) - rgb.amin(3) < 0.02) & plain.truth.mask_BNHW[:, 0]
+    assert grey.sum() > 500
+    assert (rgb[grey] - turned.image_BCHW.permute(0, 2, 3, 1)[grey]).abs().max() < 0.06
+    outside = ~plain.truth.mask_BNHW.any(1)
+    change = (plain.image_BCHW - turned.image_BCHW).abs().amax(1)[outside]
+    assert (change > 0.1).float().mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("dial", "levels"), [("gain", (-12.0, 0.0, 6.0)), ("noise", (-20.0, -6.0)), ("ambience", (-20.0, -6.0))]
+)
+def test_levels_follow_their_decibels(dial: str, levels: tuple) -> None:
+    for level in levels:
+        if dial == "gain":
+            batch = World(gain=(level, level)).batch(range(24))
+            whole_B = batch.wave_BS.abs().amax(1) < 1  # a mixture that would leave -1…1 was turned down
+            assert whole_B.sum() > 8
+            rms = batch.truth.stem_BNS[whole_B, 0].square().mean(1).sqrt()
+            want = torch.full_like(rms, render._LEVEL * 10 ** (level / 20))
+        else:
+            world = World(sounding=(0, 0), seconds=2.0, **{dial: level})
+            rms = world.batch(range(12)).wave_BS.square().mean(1).sqrt()
+            drawn_B = getattr(world.scene(range(12)), f"{dial}_B")
+            assert (drawn_B - level).abs().max() <= 3 and drawn_B.std() > 0.5
+            want = render._LEVEL * 10 ** (drawn_B / 20)
+        # white noise of two seconds has its level within 1 %
+        assert torch.allclose(rms, want, rtol=0.02)
+
+
+def test_noise_of_a_long_clip_goes_on() -> None:
+    wave_BS = World(sounding=(0, 0), seconds=20.0, noise=0.0, size=16).batch([0, 1]).wave_BS
+    assert wave_BS.view(2, 20, -1).square().mean(2).sqrt().min() > 0.04
+
+
+@pytest.mark.parametrize("preset", ["moving", "twins"])
+def test_flow_leads_each_pixel_to_where_it_is_seen_next(preset: str) -> None:
+    world = World(preset=preset, size=96, warp=0.3, seconds=1.0)
+    batch = world.batch(range(12), masks=True, flow=True)
+    video, mask, flow = batch.video_BTCHW, batch.truth.mask_BTNHW, batch.truth.flow_BTHW2
+    assert flow.shape == (12, 8, 96, 96, 2)
+    assert not flow[~mask.any(2)].any() and flow[mask.any(2)].abs().amax() > 3
+    inner = -F.max_pool2d(-mask.flatten(0, 2)[:, None].float(), 7, 1, 3).view(mask.shape) > 0
+    at = torch.arange(96) + 0.5
+    pixel = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+    moved, still = [], []
+    for t in range(7):
+        later = (pixel + flow[:, t]) / 48 - 1
+        arrived = F.grid_sample(video[:, t + 1], later, align_corners=False)
+        # the same thing is in sight there too, and not only just
+        lands = F.grid_sample(inner[:, t + 1].float(), later, align_corners=False) > 0.99
+        here = (inner[:, t] & lands).any(1)
+        moved.append((arrived - video[:, t]).abs().amax(1)[here])
+        still.append((video[:, t + 1] - video[:, t]).abs().amax(1)[here])
+    moved_R, still_R = torch.cat(moved), torch.cat(still)
+    assert len(moved_R) > 5000 and moved_R.mean() < 0.03 and moved_R.mean() < 0.4 * still_R.mean()
+
+
+def test_flow_needs_a_video() -> None:
+    with pytest.raises(ValueError, match="flow=True needs a preset that makes videos"):
+        World().batch([0], flow=True)
+    assert World(preset="static").batch([0], flow=True).truth.flow_BTHW2.abs().max() < 1e-9
+    assert World(preset="static").batch([0], flow=True).truth.mask_BTNHW is None
+
+
+def test_truth_names_drawings_hands_and_rhythms_of_what_is_there() -> None:
+    world = World(preset="silent", size=32)
+    truth, scene, pack = world.batch(range(40)).truth, world.scene(range(40)), world.pack
+    empty_BN = truth.category_BN < 0
+    for name in ("drawing_BN", "hand_BN", "colour_BN"):
+        assert getattr(truth, name)[empty_BN].eq(-1).all()
+    there = ~empty_BN
+    assert torch.equal(truth.drawing_BN[there], pack.picture_drawing_M[scene.picture_BN][there])
+    assert truth.hand_BN[there].ge(0).all() and truth.hand_BN.max() < len(pack.hands)
+    assert truth.rhythm_BN[empty_BN].isnan().all() and truth.rhythm_BN[there].ge(1.5).all()
+    assert truth.voice_BN.eq(-1).all() and truth.narrator_B.eq(-1).all()
+    spoken = World(preset="speech", size=32).batch(range(20)).truth
+    assert spoken.narrator_B.ge(0).all() and spoken.rhythm_BN.isnan().all()
+
+
+def test_a_captioned_clip_has_a_text_that_tells_nothing_of_the_sound() -> None:
+    silent, loud = (World(preset="silent", size=32, captioned=True, sounding=(n, n)) for n in (0, 2))
+    a, b = silent.batch(range(20)), loud.batch(range(20))
+    assert a.text == b.text == a.truth.caption and World(size=32).batch([0]).text is None
+    assert a.blind().text == a.text and a.select([3]).text == a.text[3:4]
+
+
 # --- nothing but content tells the class or the match
 
 
@@ -174,6 +329,44 @@ def test_a_stream_is_a_function_of_the_step_and_visits_every_scene_once_an_epoch
     assert not torch.equal(epoch, torch.cat([stream.indices(step) for step in range(4, 8)]))
     parts = [Stream(World(size=16), 4, count=32, seed=1, rank=r, ranks=2).indices(5) for r in range(2)]
     assert torch.equal(torch.cat(parts), stream.indices(5))
+
+
+def test_batches_are_the_first_clips_in_order() -> None:
+    world = World(size=16)
+    made = list(world.batches(10, size=4))
+    assert [batch.index_B.tolist() for batch in made] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [b.index_B.tolist() for b in world.batches(3, size=2, start=7)] == [[7, 8], [9]]
+    assert next(world.batches(2, masks=True)).truth.mask_BNHW is not None
+    with pytest.raises(ValueError, match="size=0"):
+        next(world.batches(3, size=0))
+
+
+@pytest.mark.parametrize("count", [0, 32, 40])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_shuffled_stream_takes_the_sound_of_another_step(count: int, ranks: int) -> None:
+    streams = [Shuffled(Stream(World(size=16), 8 // ranks, count, seed=2, rank=r, ranks=ranks)) for r in range(ranks)]
+    heard_in_epoch = []
+    for step in range(12):
+        seen, heard = (torch.cat([getattr(s, kind)(step) for s in streams]) for kind in ("indices", "heard"))
+        assert not set(seen.tolist()) & set(heard.tolist()) and len(set(heard.tolist())) == 8
+        heard_in_epoch += heard.tolist() if step < count // 8 else []
+    assert len(set(heard_in_epoch)) == len(heard_in_epoch)
+    if count == 32 and ranks == 1:
+        plain, other = streams[0].stream(3), streams[0](3)
+        assert torch.equal(other.image_BCHW, plain.image_BCHW) and torch.equal(other.index_B, plain.index_B)
+        source = streams[0].stream.world.batch(streams[0].heard(3))
+        assert torch.equal(other.wave_BS, source.wave_BS)
+        assert torch.equal(other.truth.category_BN, plain.truth.category_BN)
+        assert torch.equal(other.truth.offscreen_B, source.truth.label_B) and other.truth.faulty_B.all()
+        assert not other.truth.sounding_BN.any() and not other.truth.stem_BNS.any()
+        assert torch.allclose(other.truth.offscreen_stem_BS, other.wave_BS, atol=1e-6)
+
+
+def test_a_shuffled_stream_needs_another_step() -> None:
+    with pytest.raises(ValueError, match="no other step"):
+        Shuffled(Stream(World(size=16), 8, count=12))
+    with pytest.raises(ValueError, match="2 clips are seen, but 3 heard"):
+        World(size=16).batch([0, 1], heard_B=[2, 3, 4])
 
 
 def test_an_endless_stream_never_repeats_itself() -> None:
