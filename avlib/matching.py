@@ -178,3 +178,10 @@ def upsample(map_BYX: Tensor, size: int | tuple[int, int]) -> Tensor:
     if map_BYX.ndim != 3 or height < map_BYX.shape[1] or width < map_BYX.shape[2]:
         raise ValueError(f"upsample needs map_BYX no larger than {height}×{width}, not shape {tuple(map_BYX.shape)}")
     return functional.interpolate(map_BYX[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def dilate(mask_BYX: Tensor) -> Tensor:
+    """Each lit cell lights its four neighbours; cells on the border light none (as released). bool -> bool."""
+    inner_BYX = functional.pad(mask_BYX[:, 1:-1, 1:-1].float(), (1, 1, 1, 1))
+    cross_11YX = inner_BYX.new_tensor([[0, 1, 0], [1, 1, 1], [0, 1, 0]])[None, None]
+    return mask_BYX | (functional.conv2d(inner_BYX[:, None], cross_11YX, padding=1)[:, 0] > 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +11,13 @@ import torch
 from torch import nn
 
 from avlib.encoders import ImageAligned, ImageSmall
-from avlib.evaluate import clusters, localize
-from avlib.methods import dsol as method_module
-from avlib.methods.dsol import Recluster, SoundingObjects, dilate, unit
-from avlib.profiles import profile
-from avlib.recipes import dsol
+from avlib.evaluate import clusters, localize, scenes
+from avlib.matching import dilate
+from avlib.methods.dsol import SoundingObjects, unit
+from avlib.methods.dsol_dictionary import Recluster, means
+from avlib.methods.dsol_mixtures import SoundingMixtures
 from avlib.train import TrainConfig, fit
-from avlib.types import Batch, Truth
+from avlib.types import Batch
 from avlib.world import Stream, World
 from tests.reference import sounding_objects as reference
 
@@ -41,13 +39,21 @@ def clips(world: World, blind: bool = False) -> Iterable[Batch]:
         yield batch.blind() if blind else batch
 
 
-def with_dictionary(world: World, **options: object) -> SoundingObjects:
+def stage_two(world: World, **options: object) -> SoundingMixtures:
     """A net at the start of stage two."""
-    method = small(**options)
+    first = small()
     hook = Recluster(lambda: clips(world), 1)
-    hook(method, world.batch([0]), 0)
-    hook.finish(method)
-    return method
+    hook(first, world.batch([0]), 0)
+    hook.finish(first)
+    return SoundingMixtures(first, **options)  # type: ignore[arg-type]
+
+
+def with_entries(entry_KD: torch.Tensor, **options: object) -> SoundingMixtures:
+    """Stage two with this dictionary."""
+    first = small()
+    first.entry_KD.copy_(entry_KD)
+    first.label_M.zero_()
+    return SoundingMixtures(first, **options)  # type: ignore[arg-type]
 
 
 # --- the mask, the object, the dictionary
@@ -84,11 +90,22 @@ def test_a_whole_picture_is_pooled_without_a_mask() -> None:
 
 
 def test_an_entry_is_the_mean_object_of_its_cluster() -> None:
+    object_MD, label_M = torch.randn(12, 16), torch.arange(12) % 3
+    entry_KD = means(object_MD, label_M, 4)
+    for k in range(3):
+        assert torch.allclose(entry_KD[k], object_MD[label_M == k].mean(0), atol=1e-6)
+    assert not entry_KD[3].any()
+
+
+def test_the_dictionary_is_made_of_the_last_labels(world: World) -> None:
     method = small()
-    object_MD, label_M = torch.randn(12, 16), torch.arange(12) % 4
-    method.begin_mixtures(object_MD, label_M)
-    for k in range(4):
-        assert torch.allclose(method.entry_KD[k], object_MD[label_M == k].mean(0), atol=1e-6)
+    hook = Recluster(lambda: clips(world), 1)
+    hook(method, world.batch([0]), 0)
+    method.label_M.copy_(method.label_M.roll(5))
+    hook.finish(method)
+    with torch.no_grad():
+        object_MD = torch.cat([method.eval().embed(batch).image_BD for batch in clips(world)])
+    assert torch.allclose(method.entry_KD, means(object_MD, method.label_M, 4), atol=1e-6)
 
 
 def test_reclustering_renews_labels_and_heads_and_repeats_itself(world: World) -> None:
@@ -109,25 +126,23 @@ def test_reclustering_renews_labels_and_heads_and_repeats_itself(world: World) -
 
 
 def test_class_maps_equal_the_loop() -> None:
-    method = small()
-    method.entry_KD.copy_(torch.rand(4, 16) + 0.1)
+    method = with_entries(torch.rand(4, 16) + 0.1)
     look_BDYX, area_BYX = unit(torch.randn(2, 16, 3, 5)), torch.rand(2, 3, 5)
     got = method.scores(look_BDYX, area_BYX).detach()
-    arrays = (t.double().numpy() for t in (look_BDYX[1], method.entry_KD, area_BYX[1]))
+    arrays = (t.double().numpy() for t in (look_BDYX[1], method.first.entry_KD, area_BYX[1]))
     assert np.allclose(got[1].numpy(), reference.class_scores(*arrays, 12.0), atol=1e-5)
 
 
 def test_a_cell_that_is_an_orthonormal_entry_belongs_to_it() -> None:
-    method = small()
-    method.entry_KD.copy_(torch.linalg.qr(torch.randn(16, 16))[0][:4])
-    look_BDYX = method.entry_KD[[2, 0, 3, 1]].t().reshape(1, 16, 2, 2)
-    score_BKYX = method.scores(look_BDYX, torch.full((1, 2, 2), 0.5))
+    entry_KD = torch.linalg.qr(torch.randn(16, 16))[0][:4]
+    look_BDYX = entry_KD[[2, 0, 3, 1]].t().reshape(1, 16, 2, 2)
+    score_BKYX = with_entries(entry_KD).scores(look_BDYX, torch.full((1, 2, 2), 0.5))
     assert score_BKYX.argmax(1).flatten().tolist() == [2, 0, 3, 1]
 
 
 def test_without_sounding_area_there_is_no_score_and_an_even_belief(world: World) -> None:
-    method = with_dictionary(world).eval()
-    method.shift.data.fill_(-1e4)
+    method = stage_two(world).eval()
+    method.first.shift.data.fill_(-1e4)
     batch = world.batch(range(4))
     assert float(method.class_maps(batch).detach().abs().max()) == 0.0
     q_BK = method.heard(batch)
@@ -136,20 +151,36 @@ def test_without_sounding_area_there_is_no_score_and_an_even_belief(world: World
 
 
 def test_the_filter_multiplies_by_the_sounding_area(world: World) -> None:
-    method = with_dictionary(world).eval()
+    method = stage_two(world).eval()
     batch = world.batch(range(4))
     gated = method.class_maps(batch)
-    area_BYX = method.area(*method.maps(batch))
+    area_BYX = method.first.area(*method.first.maps(batch))
     method.gate = False
     assert torch.allclose(method.class_maps(batch) * area_BYX[:, None], gated, atol=1e-5)
 
 
-def test_agreement_of_sight_and_sound_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = with_dictionary(world).eval()
+def test_agreement_of_sight_and_sound_costs_nothing(world: World) -> None:
+    method = stage_two(world).eval()
     batch = world.batch(range(4))
     belief_BK = method.class_maps(batch).mean((2, 3)).softmax(1).detach()
-    monkeypatch.setattr(method, "heard", lambda batch: belief_BK)
+    method.belief = lambda batch: belief_BK
     assert float(method.loss(batch, 0)["agree"].detach()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_is_heard_is_the_belief_of_stage_ones_ear(world: World) -> None:
+    method, batch = stage_two(world), world.batch(range(4))
+    first = method.first.eval()
+    with torch.no_grad():
+        q_BK = first.ear.head(first.ear(batch.wave_BS)).softmax(1)
+        for value in first.ear.parameters():
+            value.add_(1.0)  # what learns on must not move what is believed
+    assert torch.allclose(method.train().heard(batch), q_BK, atol=1e-6)
+
+
+def test_both_terms_have_their_weights(world: World) -> None:
+    batch = world.batch(range(4))
+    parts = stage_two(world, place=0.5, agree=3.0).loss(batch, 0)
+    assert float(parts["loss"].detach()) == pytest.approx(float((0.5 * parts["place"] + 3 * parts["agree"]).detach()))
 
 
 @pytest.mark.filterwarnings("ignore:reduction")
@@ -168,27 +199,23 @@ def test_an_offset_of_all_classes_is_seen_by_no_softmax() -> None:
 
 
 def test_permuting_the_dictionary_permutes_maps_and_leaves_ciou_alone(world: World) -> None:
-    duet = World(size=32, preset="duet", classes=6)
-    method = with_dictionary(world).eval()
-    batch, order_K = duet.batch(range(12)), torch.tensor([2, 0, 3, 1])
-    truth_BKYX, sounding_BK = dsol.class_truth(batch, 6, 32)
-    label_M = torch.cat([part.truth.label_B for part in clips(world)])
+    method = stage_two(world).eval()
+    duets, order_K = [World(size=32, preset="duet", classes=6).batch(range(12))], torch.tensor([2, 0, 3, 1])
+    truth_M = torch.cat([part.truth.label_B for part in clips(world)])
 
     def score() -> tuple[torch.Tensor, np.ndarray]:
-        with torch.no_grad():
-            maps = method.class_maps(batch)
-        names = clusters.match(method.label_M, label_M)
-        heat = dsol.class_maps(method, batch, np.array([names.get(k, 0) for k in range(4)]), 6)
-        mask = localize.to_mask(localize.resize(heat, 32), "max", 0.5)
-        return maps, localize.class_ciou(mask, truth_BKYX, sounding_BK)
+        names = clusters.match(method.first.label_M, truth_M)
+        name_K = [names.get(k, 0) for k in range(4)]
+        found = scenes.look(lambda batch: scenes.by_class(method.class_maps(batch), name_K, 6), duets, 6)
+        return method.class_maps(duets[0]), scenes.class_ciou(found, (0.5,))
 
     with torch.no_grad():
-        before, ciou_B = score()
-        method.entry_KD.copy_(method.entry_KD[order_K].clone())
-        method.label_M.copy_(order_K.argsort()[method.label_M])
-        after, again_B = score()
+        before, ciou_RB = score()
+        method.first.entry_KD.copy_(method.first.entry_KD[order_K].clone())
+        method.first.label_M.copy_(order_K.argsort()[method.first.label_M])
+        after, again_RB = score()
     assert torch.allclose(after, before[:, order_K], atol=1e-5)
-    assert np.allclose(ciou_B, again_B)
+    assert np.allclose(ciou_RB, again_RB)
 
 
 # --- losses
@@ -217,34 +244,54 @@ def test_with_labels_both_senses_name_and_the_ear_hears_two(world: World) -> Non
     )
 
 
+def test_two_at_once_equals_the_loop(world: World) -> None:
+    """Each clip's sound with that of the clip before it, and the labels of just these two."""
+    method, batch = small().double().eval(), world.batch(range(5))
+    wave_BS, label_B = batch.wave_BS.double(), torch.tensor([3, 0, 1, 1, 2])
+    heard = []
+    for i in range(5):
+        both_S = wave_BS[i] + wave_BS[i - 1]
+        heard.append(method.ear.head(method.ear(both_S[None]))[0].detach().numpy())
+    wanted = reference.two_at_once(heard, label_B.tolist())
+    assert float(method.two_at_once(wave_BS, label_B).detach()) == pytest.approx(wanted, abs=1e-9)
+
+
 def test_every_quarter_of_a_foreign_picture_is_asked_to_be_quiet() -> None:
-    method = small(quarters=True).double()
+    method = with_entries(torch.eye(16)[:4], quarters=True).double()
     look_BDYX, audio_BD = unit(torch.randn(3, 16, 4, 6, dtype=torch.float64)), torch.randn(3, 16, dtype=torch.float64)
-    logit_BB = method.pairs(look_BDYX, audio_BD)
+    logit_BB = method.first.pairs(look_BDYX, audio_BD)
     halves = [look_BDYX[:, :, :2], look_BDYX[:, :, 2:]]
-    quarters = [method.pairs(half[..., part], audio_BD) for half in halves for part in (slice(3), slice(3, 6))]
+    quarters = [method.first.pairs(half[..., part], audio_BD) for half in halves for part in (slice(3), slice(3, 6))]
     wanted = reference.quiet(logit_BB.detach().numpy(), torch.stack(quarters).detach().numpy())
     assert float(method.quiet(logit_BB, look_BDYX, audio_BD).detach()) == pytest.approx(wanted, abs=1e-6)
 
 
-def test_quarters_count_in_stage_two_only(world: World) -> None:
-    method, batch = small(quarters=True).eval(), world.batch(range(6))
-    plain = small().eval()
-    plain.load_state_dict(method.state_dict())
-    assert torch.equal(method.loss(batch, 0)["place"], plain.loss(batch, 0)["place"])
-    for net in (method, plain):
-        net.mixing.fill_(True)
-    assert not torch.equal(method.loss(batch, 0)["place"], plain.loss(batch, 0)["place"])
+def test_quarters_change_how_places_are_learnt_and_nothing_else(world: World) -> None:
+    method, batch = stage_two(world).eval(), world.batch(range(6))
+    whole = method.loss(batch, 0)
+    method.quarters = True
+    parted = method.loss(batch, 0)
+    assert not torch.equal(whole["place"], parted["place"]) and torch.equal(whole["agree"], parted["agree"])
 
 
 def test_stage_two_leaves_the_eye_and_the_teacher_alone_and_moves_the_ear(world: World) -> None:
-    method = with_dictionary(world)
-    still = {n: v.clone() for n, v in method.state_dict().items() if n.split(".")[0] in ("image", "output", "teacher")}
-    ear = method.ear.head.weight.clone(), method.ear.net.output.weight.clone()
+    method = stage_two(world)
+    fixed = ("first.image.", "first.output.", "first.head.", "first.label_M", "first.entry_KD", "teacher.")
+    still = {name: value.clone() for name, value in method.state_dict().items() if name.startswith(fixed)}
+    ear = method.first.ear.net.output.weight.clone()
     fit(method, Stream(world, 8, CLIPS), TrainConfig(steps=2, progress=False))
     now = method.state_dict()
-    assert all(torch.equal(now[name], value) for name, value in still.items())
-    assert not torch.equal(ear[1], method.ear.net.output.weight)
+    assert len(still) > 40 and all(torch.equal(now[name], value) for name, value in still.items())
+    assert not torch.equal(ear, method.first.ear.net.output.weight)
+
+
+def test_stage_two_learns_in_a_copy_of_stage_one(world: World) -> None:
+    first = small()
+    first.label_M.zero_()
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    fit(SoundingMixtures(first), Stream(world, 8, CLIPS), TrainConfig(steps=1, progress=False))
+    assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
+    assert all(value.requires_grad for value in first.parameters())
 
 
 def test_the_truth_is_never_read(world: World) -> None:
@@ -252,23 +299,26 @@ def test_the_truth_is_never_read(world: World) -> None:
 
     def weights(blind: bool) -> torch.Tensor:
         torch.manual_seed(0)
-        method = small()
+        first = small()
         solo, party = Stream(world, 8, CLIPS), Stream(mixed, 8, CLIPS)
         see = (lambda stream: lambda step: stream(step).blind()) if blind else (lambda stream: stream)
         hook = Recluster(lambda: clips(world, blind), 2)
-        fit(method, see(solo), TrainConfig(steps=4, progress=False), [hook])
-        hook.finish(method)
-        fit(method, see(party), TrainConfig(steps=3, progress=False))
-        return torch.cat([p.flatten() for p in method.parameters()] + [method.entry_KD.flatten()])
+        fit(first, see(solo), TrainConfig(steps=4, progress=False), [hook])
+        hook.finish(first)
+        second = SoundingMixtures(first)
+        fit(second, see(party), TrainConfig(steps=3, progress=False))
+        return torch.cat([p.flatten() for p in second.parameters()] + [first.entry_KD.flatten()])
 
     assert torch.equal(weights(True), weights(False))
 
 
 def test_embeddings_have_the_shapes_they_promise(world: World) -> None:
-    found = small().embed(world.batch(range(3)))
-    assert found.image_BD.shape == found.audio_BD.shape == (3, 16)
-    assert found.image_BDYX.shape == (3, 16, 8, 8)
-    assert torch.allclose(found.image_BDYX.norm(dim=1), torch.ones(3, 8, 8), atol=1e-5)
+    batch = world.batch(range(3))
+    for method in (small().eval(), stage_two(world).eval()):
+        found = method.embed(batch)
+        assert found.image_BD.shape == found.audio_BD.shape == (3, 16)
+        assert found.image_BDYX.shape == (3, 16, 8, 8)
+        assert torch.allclose(found.image_BDYX.norm(dim=1), torch.ones(3, 8, 8), atol=1e-5)
 
 
 def test_cells_lie_in_the_middle_of_their_pixels() -> None:
@@ -293,101 +343,12 @@ def test_cells_lie_in_the_middle_of_their_pixels() -> None:
         (lambda world: SoundingObjects(0), "finite number of solo scenes"),
         (lambda world: small().loss(world.batch([0]), 0), "at least 2"),
         (lambda world: small().loss(world.batch([3, CLIPS]), 0), f"clip {CLIPS} has no label"),
-        (lambda world: small().begin_mixtures(torch.zeros(2, 16), torch.tensor([0, -1])), "clustered clips"),
+        (lambda world: SoundingMixtures(small()), "no dictionary yet"),
+        (lambda world: stage_two(world).loss(world.batch([0]), 0), "at least 2"),
+        (lambda world: Recluster(lambda: clips(world), 1).finish(small()), "clustered clips"),
         (lambda world: Recluster(lambda: [world.batch([0, 1])], 1)(small(), world.batch([0]), 0), "at least 4 rows"),
     ],
 )
 def test_bad_input_is_named(world: World, call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         call(world)
-
-
-# --- it learns
-
-
-def test_it_finds_and_groups_things_within_seconds() -> None:
-    torch.manual_seed(0)
-    world = World(size=32, classes=8, side=(0.5, 0.6), backdrop=0.0)
-    method = SoundingObjects(256, clusters=8, dim=32, width=8)
-    fit(method, Stream(world, 32, 256), TrainConfig(steps=150, lr=1.5e-2, progress=False))
-    Recluster(lambda: dsol.batches(world, 256), 1)(method, world.batch([0]), 0)
-    assert dsol.dictionary(method, world, 256).purity > 0.5
-    batch = world.batch(range(500, 564))
-    with torch.no_grad():
-        area_BYX = method.eval().area(*method.maps(batch))
-    hit_B = localize.pointing(localize.resize(area_BYX, 32), dsol.box_masks(batch, 32)[:, 0])
-    assert float(np.nanmean(hit_B)) > 0.6
-
-
-# --- the recipe
-
-
-def test_the_phases_share_all_steps() -> None:
-    assert sum(dsol.phases(500)) == 500 and sum(dsol.phases(12)) == 12
-
-
-@pytest.mark.parametrize("steps", [12, 100, 500, 560, 4000])
-def test_no_head_begins_again_in_the_last_steps(steps: int) -> None:
-    naming, period = dsol.phases(steps)[1], dsol.period(steps)
-    last = (naming - 1) // period * period
-    assert naming - last >= period - dsol.ROUNDS + 1
-
-
-def test_class_truth_is_the_union_of_a_class_and_says_who_sounds() -> None:
-    batch = World(size=32, preset="twins", classes=3, video=False, motion=0.0).batch(range(6))
-    truth_BKYX, sounding_BK = dsol.class_truth(batch, 3, 32)
-    both_BNYX = dsol.box_masks(batch, 32)
-    for b in range(6):
-        k = int(batch.truth.category_BN[b, 0])
-        assert np.array_equal(truth_BKYX[b, k], both_BNYX[b].any(0))
-        assert truth_BKYX[b].any((1, 2)).sum() == 1 and sounding_BK[b].sum() == 1
-
-
-def test_a_perfect_ear_is_told_the_shares_in_the_order_of_the_clusters() -> None:
-    truth = Truth(
-        category_BN=torch.tensor([[2, 5, 1, -1]]),
-        sounding_BN=torch.tensor([[True, False, True, False]]),
-        offscreen_B=torch.tensor([7]),
-    )
-    batch = Batch(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 8), truth=truth)
-    prob_BK = dsol.told(batch, np.array([1, 0, 2, 7, 5, 3, 4, 6]))
-    assert torch.allclose(prob_BK, torch.tensor([[1.0, 0, 1, 1, 0, 0, 0, 0]]) / 3, atol=2e-3)
-
-
-def test_who_counts_how_often_the_heard_outshine_the_silent() -> None:
-    party = World(size=32, preset="cocktail", classes=8).batch(range(6))
-    truth_BKYX, sounding_BK = dsol.class_truth(party, 8, 32)
-    heat_BKYX = truth_BKYX * sounding_BK[:, :, None, None]
-    found = dsol.Judged(np.ones(6), None, dsol.shine(heat_BKYX, party), party.truth.sounding_BN.numpy())
-    assert found.scores("party")["party who"] == 1.0
-    even = dsol.Judged(np.ones(6), None, np.ones((6, 4)), party.truth.sounding_BN.numpy())
-    assert even.scores("party")["party who"] == 0.5
-
-
-def test_blind_masks_score_their_share_and_their_darkness() -> None:
-    budget = replace(profile("smoke", "dsol"), eval_count=16)
-    whole = dsol.trivial(budget, 0, "whole image")
-    assert whole["cocktail NSA"] == 0.0 and whole["solo IoU"] == 0.0
-    assert dsol.trivial(budget, 0, "centre box")["duet NSA"] == pytest.approx(0.5, abs=0.05)
-
-
-@pytest.mark.parametrize("arm", dsol.ARMS)
-def test_every_arm_runs_at_smoke(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = replace(profile("smoke", "dsol"), eval_count=8, steps=6, count=24, batch=8)
-    scores = dsol.run(budget, 0, arm)
-    assert all(0 <= value <= 1 for value in scores.values())
-    needed = {c.metric for c in dsol.CLAIMS if arm in (c.better, c.worse)}
-    assert needed <= scores.keys()
-
-
-def test_a_run_with_a_folder_keeps_its_stages_and_goes_on(tmp_path: Path) -> None:
-    budget = replace(profile("smoke", "dsol"), steps=6, count=24, batch=8)
-    first, _ = dsol.train(budget, 0, out=tmp_path, device="cpu")
-    assert {p.name for p in tmp_path.iterdir()} == {"localise", "name", "mix"}
-    again, _ = dsol.train(budget, 0, out=tmp_path, device="cpu")
-    for name, value in first.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-
-
-def test_the_module_says_why_it_is_long() -> None:
-    assert "lines" in (method_module.__doc__ or "")

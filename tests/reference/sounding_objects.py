@@ -57,3 +57,12 @@ def quiet(logit_BB: np.ndarray, quarter_QBB: np.ndarray) -> float:
         math.log1p(math.exp(table[i, j])) for table in quarter_QBB for i in range(clips) for j in range(clips) if i != j
     ]
     return sum(own) / len(own) / 2 + sum(foreign) / len(foreign) / 2
+
+
+def two_at_once(logits: list[np.ndarray], labels: list[int]) -> float:
+    """Mean over clips of -½ log p(own cluster) - ½ log p(cluster of the clip before)."""
+    total = 0.0
+    for i, logit_K in enumerate(logits):
+        log_sum = math.log(sum(math.exp(v) for v in logit_K))
+        total -= (logit_K[labels[i]] - log_sum) / 2 + (logit_K[labels[i - 1]] - log_sum) / 2
+    return total / len(logits)
