@@ -1,8 +1,8 @@
 """Where, which and who: heat maps judged on scenes of one, two or four things.
 
-A method hands out ``maps(batch)``: one map a clip, map_BYX, or one map a class, map_BKYX. Their heat becomes a mask
-above a share of its maximum (:data:`RULES`); that share decides much, so choose it on the validation split for each
-arm (:func:`best_rule`), or show the whole :func:`curve`.
+A method has one map a clip, map_BYX, or one map a class, map_BKYX. Their heat becomes a mask above a share of its
+maximum (:data:`RULES`); that share decides much, so choose it on the validation split for each arm
+(:func:`best_rule`), or show the whole :func:`curve`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from avlib.evaluate import localize
 from avlib.evaluate.arrays import Bools, Floats, Ints, Values, floats
+from avlib.evaluate.features import evaluating
 from avlib.evaluate.localize import Localisation
 from avlib.matching import heatmap
 from avlib.types import Batch
@@ -80,35 +80,36 @@ class Scenes:
         return truth_BKYX, sounding_BK
 
 
-def embedded(method: nn.Module) -> Callable[[Batch], Values]:
-    """Maps of any method that embeds a picture as a map and its sound as a vector: map_BYX, their dot products.
+def look(
+    method: nn.Module, batches: Iterable[Batch], classes: int, maps: Callable[[Batch], Values] | None = None
+) -> Scenes:
+    """Show a method some clips without their truth, and keep its maps beside the truth.
+
+    Args:
+        classes: how many classes there are.
+        maps: batch -> map_BYX or map_BKYX; where left out, what the method embeds: the dot product of each cell of the
+            picture with the sound.
 
     Raises:
-        ValueError: when called, a method whose embedding lacks one of them.
+        ValueError: no clips, maps that are neither one a clip nor one a class, NaN, clips without boxes and classes, an
+            embedding without a map of the picture or a vector of the sound.
     """
-
-    def maps(batch: Batch) -> Values:
-        found = method.embed(batch)  # type: ignore[operator]
-        if found.image_BDYX is None or found.audio_BD is None:
-            raise ValueError(f"{type(method).__name__} embeds no map of the picture, or no vector of the sound")
-        return heatmap(found.image_BDYX, found.audio_BD)
-
-    return maps
-
-
-@torch.no_grad()
-def look(maps: Callable[[Batch], Values], batches: Iterable[Batch], classes: int) -> Scenes:
-    """Collect the maps of some clips with their truth. Put the method into evaluation mode before.
-
-    Raises:
-        ValueError: no clips, maps that are neither one a clip nor one a class, NaN, clips without boxes and classes.
-    """
-    rows = [_row(maps(batch), batch, classes) for batch in batches]
+    rows = []
+    with evaluating(method) as device:
+        for batch in batches:
+            shown = batch.blind().to(device)
+            rows.append(_row(_embedded(method, shown) if maps is None else maps(shown), batch, classes))
     if not rows:
         raise ValueError("there are no clips to look at")
-    side = rows[0][0]
     map_BKYX, box_BN4, category_BN, sounding_BN = (np.concatenate(column) for column in zip(*(r[1:] for r in rows)))
-    return Scenes(map_BKYX, box_BN4, category_BN, sounding_BN, classes, side)
+    return Scenes(map_BKYX, box_BN4, category_BN, sounding_BN, classes, rows[0][0])
+
+
+def _embedded(method: nn.Module, batch: Batch) -> Values:
+    found = method.embed(batch)  # type: ignore[operator]
+    if found.image_BDYX is None or found.audio_BD is None:
+        raise ValueError(f"{type(method).__name__} embeds no map of the picture, or no vector of the sound")
+    return heatmap(found.image_BDYX, found.audio_BD)
 
 
 def _row(heat: Values, batch: Batch, classes: int) -> tuple[int, Floats, Floats, Ints, Bools]:

@@ -45,7 +45,7 @@ class SoundingObjects(nn.Module):
     of two sounds. Small nets, small pictures without augmentation, one-cycle AdamW (ResNet-18, 224 px, Adam 1e-4).
 
     Args:
-        clips: how many solo scenes there are; each has a pseudo-label, -1 before the first clustering.
+        clips: how many solo scenes are clustered, the first ones; scenes beyond them only teach where.
         clusters: K, entries of the dictionary.
         whole: pool the whole picture instead of the masked object.
         floor: an object is where the sounding area exceeds this, and one cell around.
@@ -60,7 +60,7 @@ class SoundingObjects(nn.Module):
     ):  # fmt: skip
         super().__init__()
         if clips < 1:
-            raise ValueError(f"pseudo-labels need a finite number of solo scenes, not clips={clips}")
+            raise ValueError(f"the dictionary needs a finite number of solo scenes, not clips={clips}")
         self.whole, self.floor = whole, floor
         self.image = ImageResNet18(dim, stride=16) if full else ImageAligned(width, dim)
         self.output = nn.Sequential(nn.BatchNorm2d(dim), nn.ReLU(), nn.Conv2d(dim, dim, 1))
@@ -91,34 +91,30 @@ class SoundingObjects(nn.Module):
         return Embedding(self.objects(look_BDYX, self.area(look_BDYX, audio_BD)), unit(audio_BD), look_BDYX)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Which sound is from this picture and, once there are labels, which cluster.
-
-        Raises:
-            ValueError: a single clip, which has no false pair; a clip beyond those that the method was built for.
-        """
+        """Which sound is from this picture and, once there are labels, which cluster."""
         if len(batch) < 2:
             raise ValueError("sounding objects need at least 2 clips a batch: one clip has no false pair")
         look_BDYX, audio_BD = self.maps(batch)
         logit_BB = self.pairs(look_BDYX, audio_BD)
         parts = {"place": losses.correspondence(logit_BB), "pair": losses.info_nce(logit_BB, 1.0)}
         label_B = self.labels(batch)
-        if bool((label_B >= 0).all()):
+        if bool((label_B >= 0).any()):
             object_BD = self.objects(look_BDYX, self.area(look_BDYX, audio_BD))
-            seen_BK = self.head(self.scale.detach() * unit(object_BD))
-            parts["see"] = functional.cross_entropy(seen_BK, label_B) / 2
-            parts["hear"] = functional.cross_entropy(self.ear.head(audio_BD), label_B) / 2
-            parts["sum"] = self.two_at_once(batch.wave_BS, label_B) / 2
+            parts |= self.naming(batch.wave_BS, object_BD, audio_BD, label_B)
         return {"loss": torch.stack(list(parts.values())).sum()} | parts
 
     def labels(self, batch: Batch) -> Tensor:
-        """Pseudo-label of each solo clip, int64, -1 where there is none yet; ValueError for a clip that is not one."""
-        last, count = int(batch.index_B.max()), len(self.label_M)
-        if last >= count:
-            raise ValueError(f"clip {last} has no label: there are {count} solo clips")
-        return self.label_M[batch.index_B]
+        """Pseudo-label of each clip, int64; -1 where there is none yet, and beyond the clips that are clustered."""
+        last = len(self.label_M) - 1
+        return self.label_M[batch.index_B.clamp(max=last)].masked_fill(batch.index_B > last, -1)
 
-    def two_at_once(self, wave_BS: Tensor, label_B: Tensor) -> Tensor:
-        """Cross-entropy of the sum of two clips' sounds against both their clusters, half and half."""
+    def naming(self, wave_BS: Tensor, object_BD: Tensor, audio_BD: Tensor, label_B: Tensor) -> dict[str, Tensor]:
+        """Which cluster is seen, is heard, and which two are in a sum of two clips' sounds; no label, no question."""
+        named_B = label_B >= 0
+        wave_BS, label_B = wave_BS[named_B], label_B[named_B]
         half_BK = functional.one_hot(label_B, len(self.entry_KD)) / 2
-        heard_BK = self.ear.head(self.ear(wave_BS + wave_BS.roll(1, 0)))
-        return functional.cross_entropy(heard_BK, half_BK + half_BK.roll(1, 0))
+        see = functional.cross_entropy(self.head(self.scale.detach() * unit(object_BD[named_B])), label_B)
+        hear = functional.cross_entropy(self.ear.head(audio_BD[named_B]), label_B)
+        both_BK = self.ear.head(self.ear(wave_BS + wave_BS.roll(1, 0)))
+        both = functional.cross_entropy(both_BK, half_BK + half_BK.roll(1, 0))
+        return {"see": see / 2, "hear": hear / 2, "sum": both / 2}

@@ -82,13 +82,9 @@ class SoundingMixtures(nn.Module):
         return self.belief(batch) if self.belief else self.teacher.head(self.teacher(batch.wave_BS)).softmax(1)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Which sound is from this picture, and KL(q‖p̂): what is heard against what is seen sounding.
-
-        Raises:
-            ValueError: a single clip, which has no false pair.
-        """
+        """Which sound is from this picture, and KL(q‖p̂): what is heard against what is seen sounding."""
         if len(batch) < 2:
-            raise ValueError("sounding objects need at least 2 clips a batch: one clip has no false pair")
+            raise ValueError("sounding mixtures need at least 2 clips a batch: one clip has no false pair")
         look_BDYX, audio_BD = self.first.maps(batch)
         logit_BB = self.first.pairs(look_BDYX, audio_BD)
         apart = self.quiet(logit_BB, look_BDYX, audio_BD) if self.quarters else losses.correspondence(logit_BB)

@@ -148,7 +148,7 @@ class Flat(nn.Module):
 
 def test_any_method_is_seen_through_what_it_embeds() -> None:
     party = World(size=32, preset="cocktail").batch(range(4))
-    found = scenes.look(scenes.embedded(Flat()), [party.select([0, 1]), party.select([2, 3])], 24)
+    found = scenes.look(Flat(), [party.select([0, 1]), party.select([2, 3])], 24)
     wanted = party.frame_BCHW[:, 1] + 2 * party.frame_BCHW[:, 2]
     assert np.allclose(found.map_BKYX[:, 0], wanted.numpy(), atol=1e-6)
     assert np.array_equal(found.category_BN, party.truth.category_BN.numpy())
@@ -157,21 +157,32 @@ def test_any_method_is_seen_through_what_it_embeds() -> None:
 
 def test_a_video_is_judged_by_the_frame_that_was_seen() -> None:
     clip = World(size=32, preset="moving").batch(range(2))
-    found = scenes.look(lambda batch: batch.frame_BCHW[:, 0], [clip], 24)
+    found = scenes.look(Flat(), [clip], 24, lambda batch: batch.frame_BCHW[:, 0])
     assert np.allclose(found.box_BN4, clip.truth.box_BTN4[:, clip.video_BTCHW.shape[1] // 2].numpy())
+
+
+def test_the_method_sees_no_truth_and_keeps_its_mode() -> None:
+    method, seen = Flat().train(), []
+
+    def maps(batch: Batch) -> torch.Tensor:
+        seen.append((method.training, bool(batch.truth.box_BN4.isnan().all())))
+        return batch.frame_BCHW[:, 0]
+
+    scenes.look(method, [World(size=32).batch([0])], 24, maps)
+    assert seen == [(False, True)] and method.training
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda batch: scenes.look(lambda b: b.frame_BCHW[:, 0], [], 3), "no clips"),
-        (lambda batch: scenes.look(lambda b: b.frame_BCHW, [batch], 7), r"cannot have maps of shape \(2, 3"),
-        (lambda batch: scenes.look(lambda b: b.frame_BCHW[:1, 0], [batch], 7), "cannot have maps"),
-        (lambda batch: scenes.look(lambda b: b.frame_BCHW[:, 0] / 0, [batch], 7), "NaN or infinite"),
-        (lambda batch: scenes.look(scenes.embedded(Flat(False)), [batch], 7), "Flat embeds no map"),
-        (lambda batch: scenes.look(lambda b: b.frame_BCHW[:, 0], [replace(batch, truth=Truth())], 7), "no truth"),
+        (lambda batch: scenes.look(Flat(), [], 3), "no clips"),
+        (lambda batch: scenes.look(Flat(), [batch], 7, lambda b: b.frame_BCHW), r"cannot have maps of shape \(2, 3"),
+        (lambda batch: scenes.look(Flat(), [batch], 7, lambda b: b.frame_BCHW[:1, 0]), "cannot have maps"),
+        (lambda batch: scenes.look(Flat(), [batch], 7, lambda b: b.frame_BCHW[:, 0] / 0), "NaN or infinite"),
+        (lambda batch: scenes.look(Flat(False), [batch], 7), "Flat embeds no map"),
+        (lambda batch: scenes.look(Flat(), [replace(batch, truth=Truth())], 7), "no truth"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         call(World(size=32).batch(range(2)))
