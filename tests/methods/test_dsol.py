@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from avlib import experiment
 from avlib.encoders import ImageAligned, ImageSmall
 from avlib.evaluate import clusters, localize, scenes
 from avlib.matching import dilate
 from avlib.methods.dsol import SoundingObjects, unit
 from avlib.methods.dsol_dictionary import Recluster, means
 from avlib.methods.dsol_mixtures import SoundingMixtures
+from avlib.profiles import profile
+from avlib.recipes import dsol
 from avlib.train import TrainConfig, fit
-from avlib.types import Batch
+from avlib.types import Batch, Truth
 from avlib.world import Stream, World
 from tests.reference import sounding_objects as reference
 
@@ -365,3 +370,56 @@ def test_cells_lie_in_the_middle_of_their_pixels() -> None:
 def test_bad_input_is_named(world: World, call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         call(world)
+
+
+# --- the recipe
+
+
+def tiny(**changes: object) -> experiment.Run:
+    budget = replace(profile("smoke", "dsol"), eval_count=16, steps=8, count=24, batch=8)
+    return experiment.Run(replace(budget, **changes), device="cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [8, 12, 100, 560, 4000])
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_phases_share_all_steps(steps: int, alone: bool) -> None:
+    shares = dsol.phases(steps, alone)
+    assert sum(shares.values()) == steps and (shares["mix"] == 0) == alone
+    assert shares["localise"] / (shares["localise"] + shares["name"]) == pytest.approx(0.71, abs=0.05)
+
+
+@pytest.mark.parametrize("arm", ["two stages", "shuffled pairs", "no solo scenes", "untrained"])
+def test_an_arm_runs_at_smoke_and_gives_what_is_claimed_of_it(arm: str) -> None:
+    run = tiny()
+    for name, how in dsol.ARMS.items():
+        if arm in (name, how.like):
+            scores = experiment.run_cell(dsol, run, name)
+            assert all(0 <= value <= 1 for value in scores.values())
+            assert {c.metric for c in dsol.CLAIMS if name in (c.better, c.worse)} <= scores.keys()
+
+
+def test_arms_that_are_compared_spend_the_same() -> None:
+    run = tiny()
+    for arm in dsol.ARMS:
+        run.trained(dsol, arm)
+    spent = {run.spent[arm] for arm, how in dsol.ARMS.items() if "untrained" not in (arm, how.like)}
+    assert spent == {(8, 64)}
+
+
+def test_a_perfect_ear_is_told_the_shares_in_the_order_of_the_clusters() -> None:
+    truth = Truth(
+        category_BN=torch.tensor([[2, 5, 1, -1]]),
+        sounding_BN=torch.tensor([[True, False, True, False]]),
+        offscreen_B=torch.tensor([7]),
+    )
+    batch = Batch(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 8), truth=truth)
+    prob_BK = dsol.told(batch, [1, 0, 2, 7, 5, 3, 4, 6])
+    assert torch.allclose(prob_BK, torch.tensor([[1.0, 0, 1, 1, 0, 0, 0, 0]]) / 3, atol=2e-3)
+
+
+def test_a_run_with_a_folder_keeps_its_stages_and_goes_on(tmp_path: Path) -> None:
+    budget = replace(profile("smoke", "dsol"), steps=6, count=24, batch=8)
+    first, again = (experiment.Run(budget, device="cpu", out=tmp_path).trained(dsol, "two stages") for _ in range(2))
+    assert {p.name for p in tmp_path.iterdir()} == {"localise", "name", "mix"}
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
