@@ -38,9 +38,7 @@ def arms(recipe: ModuleType) -> list[str]:
     return [name for n, (name, arm) in enumerate(recipe.ARMS.items()) if n == 0 or (arm.build and arm.steps != 0)]
 
 
-WAITING = ("dsol",)
-"""Recipes that are not yet in the form of `avlib.experiment`."""
-CASES = [(name, arm) for name in recipes.names() if name not in REAL + WAITING for arm in arms(recipes.load(name))]
+CASES = [(name, arm) for name in recipes.names() if name not in REAL for arm in arms(recipes.load(name))]
 
 
 # --- what a worker does

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from avlib import losses, matching
 from avlib.audio import LogMel
+from avlib.distributed import gather, roll
 from avlib.encoders import AudioResNet, AudioSmall, ImageAligned, ImageResNet18, pool_max, pool_mean
 from avlib.types import Batch, Embedding
 
@@ -74,8 +75,9 @@ class SoundingObjects(nn.Module):
         return unit(self.output(self.image(batch.frame_BCHW))), self.ear(batch.wave_BS)
 
     def pairs(self, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
-        """Logit that picture i holds the source of sound j, by a soft maximum over cells: logit_BB."""
-        return self.scale * matching.soft_max_over_cells(look_BDYX, unit(audio_BD), 8.0) + self.shift
+        """Logit that picture i holds the source of sound j, by a soft maximum over cells: logit_BB, of all clips."""
+        look_BDYX, audio_BD = gather(look_BDYX), gather(unit(audio_BD))
+        return self.scale * matching.soft_max_over_cells(look_BDYX, audio_BD, 8.0) + self.shift
 
     def area(self, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
         """Where the sound comes from, m = σ(w·cos + b): area_BYX."""
@@ -98,7 +100,7 @@ class SoundingObjects(nn.Module):
         logit_BB = self.pairs(look_BDYX, audio_BD)
         parts = {"place": losses.correspondence(logit_BB), "pair": losses.info_nce(logit_BB, 1.0)}
         label_B = self.labels(batch)
-        if bool((label_B >= 0).any()):
+        if bool((label_B >= 0).all()):
             object_BD = self.objects(look_BDYX, self.area(look_BDYX, audio_BD))
             parts |= self.naming(batch.wave_BS, object_BD, audio_BD, label_B)
         return {"loss": torch.stack(list(parts.values())).sum()} | parts
@@ -109,12 +111,10 @@ class SoundingObjects(nn.Module):
         return self.label_M[batch.index_B.clamp(max=last)].masked_fill(batch.index_B > last, -1)
 
     def naming(self, wave_BS: Tensor, object_BD: Tensor, audio_BD: Tensor, label_B: Tensor) -> dict[str, Tensor]:
-        """Which cluster is seen, is heard, and which two are in a sum of two clips' sounds; no label, no question."""
-        named_B = label_B >= 0
-        wave_BS, label_B = wave_BS[named_B], label_B[named_B]
+        """Which cluster is seen, which is heard, and which two are in the sum of a clip's sound and another's."""
         half_BK = functional.one_hot(label_B, len(self.entry_KD)) / 2
-        see = functional.cross_entropy(self.head(self.scale.detach() * unit(object_BD[named_B])), label_B)
-        hear = functional.cross_entropy(self.ear.head(audio_BD[named_B]), label_B)
-        both_BK = self.ear.head(self.ear(wave_BS + wave_BS.roll(1, 0)))
-        both = functional.cross_entropy(both_BK, half_BK + half_BK.roll(1, 0))
+        see = functional.cross_entropy(self.head(self.scale.detach() * unit(object_BD)), label_B)
+        hear = functional.cross_entropy(self.ear.head(audio_BD), label_B)
+        both_BK = self.ear.head(self.ear(wave_BS + roll(wave_BS, 1)))
+        both = functional.cross_entropy(both_BK, half_BK + roll(half_BK, 1))
         return {"see": see / 2, "hear": hear / 2, "sum": both / 2}

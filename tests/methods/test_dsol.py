@@ -249,16 +249,13 @@ def test_with_labels_both_senses_name_and_the_ear_hears_two(world: World) -> Non
     )
 
 
-def test_clips_without_a_label_are_not_named(world: World) -> None:
-    method = small().eval()
-    assert method.labels(world.batch([3, 10**9])).tolist() == [-1, -1]
+def test_a_batch_with_a_clip_beyond_those_that_are_clustered_is_not_named(world: World) -> None:
+    method = small()
     method.label_M.copy_(torch.arange(CLIPS) % 4)
     batch = world.batch([3, 10**9, 6, CLIPS])
     assert method.labels(batch).tolist() == [3, -1, 2, -1]
-    parts, alone = method.loss(batch, 0), method.loss(batch.select([0, 2]), 0)
-    for name in ("see", "hear", "sum"):
-        assert torch.allclose(parts[name], alone[name], atol=1e-6)
-    assert set(method.loss(world.batch([CLIPS, CLIPS + 1]), 0)) == {"loss", "place", "pair"}
+    assert set(method.loss(batch, 0)) == {"loss", "place", "pair"}
+    assert "see" in method.loss(batch.select([0, 2]), 0)
 
 
 def test_the_sum_of_two_sounds_equals_the_loop(world: World) -> None:
