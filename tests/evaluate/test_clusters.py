@@ -64,6 +64,13 @@ def test_a_surplus_cluster_is_named_by_its_majority_though_the_match_is_one_to_o
     assert names == {0: 0, 1: 0, 2: 1}
 
 
+def test_names_weigh_the_share_of_a_class_not_that_of_a_cluster_nor_the_count():
+    # class 2 is rare and lies wholly in cluster 2, which by count, or by its own share, belongs to class 0
+    count = [[2, 4, 0], [0, 8, 0], [9, 0, 1]]
+    pairs = [(k, c) for k, row in enumerate(count) for c, n in enumerate(row) for _ in range(n)]
+    assert clusters.match(*zip(*pairs)) == {0: 0, 1: 1, 2: 2}
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
