@@ -1,8 +1,11 @@
 """The tokenizer of captions."""
 
+import doctest
+
 import pytest
 import torch
 
+import avlib.text
 from avlib.text import PADDING, UNKNOWN, Vocabulary, split
 
 TEXTS = ["Here is a dog, before the temple.", "an R&B band", "a собака and a 3D printer"]
@@ -56,3 +59,7 @@ def test_wrong_input_is_named() -> None:
     for call in (Vocabulary.of, vocabulary.encode):
         with pytest.raises(TypeError, match="many texts, not the one text 'a b'"):
             call("a b")
+
+
+def test_the_examples_of_the_documentation_are_true() -> None:
+    assert doctest.testmod(avlib.text) == (0, 7)

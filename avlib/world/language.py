@@ -64,14 +64,13 @@ Draw = Callable[..., Tensor]
 
 def readable(name: str) -> str:
     """The name of a class as it is written and spoken: "acoustic_guitar" is an "acoustic guitar"."""
-    return " ".join(re.split(r"[_\s]+", name)).strip() or name
+    return " ".join(re.split(r"[_\s]+", name)).strip() or "thing"
 
 
 def article(words: str) -> str:
     """ "a" or "an", by the sound that ``words`` begin with."""
     first = words.split()[0]
-    letters = first.isupper() and not first.isdigit()  # "R&B" is spelled: an ar and bee
-    if letters:
+    if first.isupper() and first[0].isalpha():  # "R&B" is spelled: an ar and bee
         return "an" if first[0] in "AEFHILMNORSX" else "a"
     if re.match(r"(?i)(uni|uku|use|eu|one)|1\d\d", first):
         return "a"

@@ -102,7 +102,7 @@ def test_articles_agree_with_what_follows(orchestra: Pack) -> None:
     called = {
         "dog": "a dog", "accordion": "an accordion", "maracas": "maracas", "clapping": "clapping", "bus": "a bus",
         "acoustic_guitar": "an acoustic guitar", "R&B": "an R&B", "unicorn": "a unicorn", "hour_glass": "an hour glass",
-        "8-bit": "an 8-bit",
+        "8-bit": "an 8-bit", "3D printer": "a 3D printer", "8D": "an 8D", "180": "a 180", "_": "a thing",
     }  # fmt: skip
     assert {name: language.with_article(name) for name in called} == called
     assert language.with_article("church_bells") == "church bells"

@@ -203,7 +203,7 @@ def test_sounds_are_at_one_level(orchestra: Pack) -> None:
 
 
 def test_the_default_pack_is_small_enough_to_travel(orchestra: Pack, tmp_path: Path) -> None:
-    assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 52e6
+    assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 56e6
 
 
 # --------------------------------------------------------------------------------------------------- one file a pack
