@@ -77,11 +77,16 @@ def article(words: str) -> str:
     return "an" if re.match(r"(?i)[aeiou]|hour|honest|heir|8|11$|18$", first) else "a"
 
 
+def doing(name: str) -> bool:
+    """Is it the name of something that one does, as "clapping", and not of a "ring"?"""
+    return re.search(r"(?i)[aeiouy]\w*ing$", name) is not None
+
+
 def countable(name: str) -> bool:
     """Does a thing of that name take an article? Not "clapping", "maracas" or "church bells"."""
     last = name.lower().split()[-1]
     plural = last.endswith("s") and not last.endswith(("ss", "us", "is", "as"))
-    return not (plural or last.endswith("ing") or last in _WITHOUT)
+    return not (plural or doing(last) or last in _WITHOUT)
 
 
 def with_article(name: str) -> str:
@@ -93,7 +98,7 @@ def with_article(name: str) -> str:
 def _described(name: str, colour: str | None) -> tuple[str, ...]:
     """The chunks that name a thing; clapping, which is not a thing, has no colour."""
     name = readable(name)
-    if colour is None or name.endswith("ing"):
+    if colour is None or doing(name):
         return (with_article(name),)
     return (f"{article(colour)} {colour}" if countable(name) else colour, name)
 

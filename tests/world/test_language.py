@@ -91,6 +91,19 @@ def test_colours_are_told_sometimes_and_truly(orchestra: Pack) -> None:
     assert not any(colour in text.split() for text in sentences(orchestra, 300) for colour in language.COLOURS)
 
 
+def test_a_told_colour_is_that_of_the_thing_in_the_picture() -> None:
+    world = World(preset="duet", size=32)
+    scene, roles, told = world.scene(range(600)), language.roles(world.pack), 0
+    rows = zip(scene.category_BN.tolist(), scene.colour_BN.tolist(), strict=True)
+    for text, (category, colour) in zip(language.captions(scene.chunk_BE, world.pack), rows, strict=True):
+        true = {world.classes[k]: c for k, c in zip(category, colour, strict=False)}
+        for word, follows in pairwise(split(text)):
+            if roles[word] == "colour":
+                assert language.COLOURS.index(word) == true[follows]
+                told += 1
+    assert 0.4 * language.COLOURED < told / 1200 < language.COLOURED  # not every thing has one colour
+
+
 def test_articles_agree_with_what_follows(orchestra: Pack) -> None:
     for colour in range(-1, len(language.COLOURS)):
         for text in sentences(orchestra, 200, 2, colour):
@@ -102,7 +115,8 @@ def test_articles_agree_with_what_follows(orchestra: Pack) -> None:
     called = {
         "dog": "a dog", "accordion": "an accordion", "maracas": "maracas", "clapping": "clapping", "bus": "a bus",
         "acoustic_guitar": "an acoustic guitar", "R&B": "an R&B", "unicorn": "a unicorn", "hour_glass": "an hour glass",
-        "8-bit": "an 8-bit", "3D printer": "a 3D printer", "8D": "an 8D", "180": "a 180", "_": "a thing",
+        "8-bit": "an 8-bit", "3D printer": "a 3D printer", "8D": "an 8D", "180": "a 180",
+        "_": "a thing", "ring": "a ring",
     }  # fmt: skip
     assert {name: language.with_article(name) for name in called} == called
     assert language.with_article("church_bells") == "church bells"
