@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -404,6 +405,21 @@ def device_name(device: str = "cpu") -> str:
 
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def commit(root: Path) -> str | None:
+    """The short name of the commit that is checked out, with ``+`` where avlib differs from it; None outside of git."""
+    git = ["git", "-C", str(root)]
+    try:
+        name = subprocess.run(
+            [*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "avlib"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{name}+" if changed.strip() else name
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,6 @@ import ast
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,24 +108,9 @@ def make(before: dict[str, Any], root: Path, profile: str, seed: int, seconds: f
         "seed": seed,
         "seconds": round(seconds, 1),
         "peak_bytes": round(peak, -6),
-        "commit": commit(root),
+        "commit": provenance.commit(root),
         "provenance": {**before, "seconds": round(seconds, 1)},
     }
-
-
-def commit(root: Path) -> str | None:
-    """The short name of the commit that is checked out, with ``+`` where avlib differs from it; None outside of git."""
-    git = ["git", "-C", str(root)]
-    try:
-        name = subprocess.run(
-            [*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "avlib"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{name}+" if changed.strip() else name
 
 
 def reasons(notebook: Notebook, root: Path, made: dict[str, Any] | None = None) -> list[str]:
