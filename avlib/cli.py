@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 a mistake in what was asked, 130 interrupted."""
     arguments = parser().parse_args(argv)
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # recipes of one's own lie here
     logging.basicConfig(format="%(message)s")
     logging.getLogger("avlib").setLevel(logging.INFO)
     try:
@@ -176,20 +178,36 @@ def _add_claims(commands: Any) -> None:
         "  avlib claims l3 --seeds 3\n  avlib claims l3 --profile smoke --arms trained,untrained",
     )
     _add_method(made)
-    made.add_argument("--seeds", type=int, metavar="N", help="how many (default: what the profile says)")
+    made.add_argument(
+        "--seeds",
+        type=_seeds,
+        metavar="N",
+        help="how many, or which: 3, or 10,11,12 (default: the profile's, and 5 for the arms of primary claims)",
+    )
     made.add_argument("--arms", metavar="A,B", help="only these arms; the record keeps the others")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
+    made.add_argument("--fresh", action="store_true", help="measure again what could be kept")
+
+
+def _seeds(text: str) -> int | list[int]:
+    try:
+        return [int(seed) for seed in text.split(",") if seed.strip()] if "," in text else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list such as 10,11,12") from None
 
 
 def _claims(arguments: argparse.Namespace) -> None:
     from avlib import results
 
+    method, profile = arguments.method, arguments.profile
     arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
     record = results.run_claims(
-        arguments.method, arguments.profile, arguments.seeds, arguments.jobs, arms, arguments.device, _say
+        method, profile, arguments.seeds, arguments.jobs, arms, arguments.device, arguments.fresh, _say
     )
-    print(f"\n{side_by_side(record)}\n\n{claims_table(record)}\n")
-    print(f"recorded in {results.path_of(arguments.method, arguments.profile)}")
+    print(f"\n{side_by_side(record)}\n\n{record.verdicts()}\n")
+    for line in record.stale():
+        print(f"stale: {line}")
+    print(f"recorded in {results.path_of(method, profile)}")
 
 
 def _say(line: str) -> None:
@@ -216,16 +234,6 @@ def _spread(table: pd.DataFrame, arm: str, metric: str) -> str:
         return "–"
     mean, sd, n = table.loc[(arm, metric)]
     return f"{mean:.3f} ± {sd:.3f}" if n > 1 else f"{mean:.3f}"
-
-
-def claims_table(record: Record) -> str:
-    """Each claim with its difference, interval and verdict."""
-    rows = [["claim", "difference", "90 % interval", "verdict"]]
-    for claim in record.tested:
-        known = claim["difference"] is not None
-        interval = f"{claim['lo']:+.3f} … {claim['hi']:+.3f}" if claim["lo"] is not None else "–"
-        rows.append([claim["claim"], f"{claim['difference']:+.3f}" if known else "–", interval, claim["holds"]])
-    return _columns(rows)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

@@ -1,25 +1,31 @@
-"""Results on disk, and claims: orderings that a paper makes, tested over several seeds and kept with their provenance.
+"""Records: what each arm of a method reached with each seed, on disk in ``results/<profile>/<method>.json``.
 
-Each cell of the grid arm × seed is stored as soon as it ends (in ``runs/claims``), so an interrupted run goes on where
-it stopped; the record of all of them goes to ``results/<profile>/<method>.json``.
+A file holds cells and nothing else. A cell is written into it as soon as it is measured, with the key of its code and
+with where it came from, and stays untouched when others are added. Claims, chance and verdicts are not stored: they
+follow from today's recipe whenever a record is read.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import functools
 import json
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from avlib import provenance, recipes
+from avlib import claims, provenance, recipes
+from avlib.claims import CHANCE, AnyClaim, Verdict
 from avlib.errors import unknown
 from avlib.profiles import Profile
 from avlib.profiles import profile as find_profile
@@ -27,71 +33,50 @@ from avlib.profiles import profile as find_profile
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANCE = "chance"
-HOLDS, FAILS, FEW, MISSING = "holds", "not reproduced", "too few seeds", "not measured"
-LEAST_SEEDS = 3
-
-
-@dataclass(frozen=True)
-class Claim:
-    """An ordering that a paper makes, or a control.
-
-    Attributes:
-        text: the claim in one sentence.
-        metric: what is compared.
-        better, worse: names of arms, or ``"chance"``.
-        source: paper and table.
-        margin: how much the difference must exceed.
-        tag: a short name to find it by.
-        equal: claims that the two differ by no more than ``margin`` (a control that falls to chance).
-        higher: is more of the metric better?
-    """
-
-    text: str
-    metric: str
-    better: str
-    worse: str
-    source: str = ""
-    margin: float = 0.0
-    tag: str = ""
-    equal: bool = False
-    higher: bool = True
-
-    def __post_init__(self) -> None:
-        if self.margin < 0 or (self.equal and self.margin == 0):
-            raise ValueError(
-                f"claim {self.text!r}: margin={self.margin} must not be negative, nor 0 where equality is claimed"
-            )
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one arm reached with one seed, and how long it took (s)."""
+    """What one arm reached with one seed.
+
+    Attributes:
+        arm, seed, metrics: who, and what was measured.
+        seconds: how long it took.
+        key: fingerprint of the code, arm, budget and seed that made it, see `avlib.provenance.cell_key`.
+        origin: lock, versions, device, threads, commit and date of its run; never rewritten.
+        seals: later keys that were proved to give the same, each with its ``key``, ``commit`` and ``date``.
+    """
 
     arm: str
     seed: int
     metrics: dict[str, float]
     seconds: float
+    key: str
+    origin: dict[str, Any]
+    seals: tuple[dict[str, str], ...] = ()
+
+    def stands_for(self, key: str) -> bool:
+        """Would the code of this key measure the same?"""
+        return key in (self.key, *(seal["key"] for seal in self.seals))
 
 
 @dataclass(frozen=True)
 class Record:
-    """The recorded claims of a method under a profile.
+    """What is recorded of a method under a profile, with the claims that its recipe makes today.
 
     Attributes:
-        method, profile: whose they are.
-        cells: one for each arm and seed.
-        tested: one row for each claim, see `claims`.
+        method, profile: whose it is.
+        cells: one for each arm and seed, in the recipe's order.
+        stated: the recipe's claims.
         chance: metric → what luck reaches.
-        provenance: what it was made with, see `avlib.provenance.describe`; ``budget`` is the profile's numbers.
     """
 
     method: str
     profile: str
     cells: tuple[Cell, ...]
-    tested: tuple[dict[str, Any], ...]
+    stated: tuple[AnyClaim, ...]
     chance: dict[str, float]
-    provenance: dict[str, Any]
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -131,6 +116,22 @@ class Record:
         grouped = pd.DataFrame(rows, columns=["arm", "metric", "value"]).groupby(["arm", "metric"], sort=False)["value"]
         return grouped.agg(mean="mean", sd="std", n="count")
 
+    @functools.cached_property
+    def judged(self) -> tuple[Verdict, ...]:
+        """The verdict on each claim, by the rule of `avlib.claims.judge`."""
+        scores: dict[str, dict[int, dict[str, float]]] = {}
+        for cell in self.cells:
+            scores.setdefault(cell.arm, {})[cell.seed] = cell.metrics
+        return claims.judge(self.stated, scores, self.chance)
+
+    def claims(self) -> pd.DataFrame:
+        """One row a claim with its grade, see `avlib.claims.table`."""
+        return claims.table(self.judged)
+
+    def verdicts(self) -> str:
+        """The claims to read, see `avlib.claims.text`."""
+        return claims.text(self.judged)
+
     def summary(self, metrics: Sequence[str] | None = None) -> str:
         """The mean of each arm over the seeds, to read; every metric or those named.
 
@@ -143,7 +144,15 @@ class Record:
                 raise unknown(f"metric of {self.method}", metric, known)
         table = self.table()["mean"].unstack().loc[list(self.arms), list(metrics or known)]
         text = table.round(3).rename_axis(index=None, columns=None).to_string(na_rep="")
-        return f"{text}\nmeans over the seeds {', '.join(map(str, self.seeds))}"
+        return f"{text}\n{self._means_over()}"
+
+    def _means_over(self) -> str:
+        """Which seeds the means are over, and which arms have fewer."""
+        groups: dict[tuple[int, ...], list[str]] = {}
+        for arm in self.arms:
+            groups.setdefault(tuple(sorted(c.seed for c in self.cells if c.arm == arm)), []).append(arm)
+        fewer = [f"over {_list(seeds)}: {_list(arms)}" for seeds, arms in groups.items() if seeds != self.seeds]
+        return f"means over the seeds {_list(self.seeds)}" + (f" ({'; '.join(fewer)})" if fewer else "")
 
     def beside(self, scores: dict[str, float], arm: str) -> str:
         """One line a score of a single run, beside the least and the greatest that the seeds of ``arm`` reached.
@@ -158,73 +167,146 @@ class Record:
             lines.append(f"{metric:>{width}}: here {value:.3f}, recorded {min(values):.3f} to {max(values):.3f}")
         return "\n".join(lines)
 
-    def claims(self) -> pd.DataFrame:
-        """One row a claim: what was compared, ``difference``, ``lo``, ``hi``, ``holds`` and where the claim stands.
-
-        The difference is better minus worse, paired by seed, with Student's 90 % interval.
-        """
-        import pandas as pd
-
-        columns = ["claim", "metric", "better", "worse", "difference", "lo", "hi", "holds", "source", "tag"]
-        return pd.DataFrame(list(self.tested), columns=columns)
-
-    def verdicts(self) -> str:
-        """The claims to read: verdict, metric, difference and interval; seed by seed where one is not reproduced."""
-        lines = []
-        for row in self.tested:
-            lines.append(f"{row['holds']:>14}: {row['claim']}")
-            if row["difference"] is not None:
-                interval = "" if row["lo"] is None else f" [{row['lo']:+.3f}, {row['hi']:+.3f}]"
-                lines.append(f"{'':>14}  {row['metric']}, {row['difference']:+.3f}{interval}")
-            if row["holds"] == FAILS:
-                lines.append(f"{'':>14}  seed by seed: " + " ".join(f"{value:+.3f}" for value in row["each"]))
-        return "\n".join(lines)
-
     def stale(self) -> list[str]:
-        """Why the record no longer stands for today's code; empty where it does."""
+        """Which cells today's code would measure anew, and why, a line an arm; empty where all still stand."""
         try:
-            now = _describe(self.method, self.profile)
+            keys = _keys(self.method, self.profile, [(cell.arm, cell.seed) for cell in self.cells])
         except ValueError as error:
             return [str(error)]
-        return provenance.compare(self.provenance, now) + _compare_budget(
-            self.provenance.get("budget", {}), now["budget"]
-        )
+        found: dict[tuple[str, str], list[int]] = {}
+        for cell in self.cells:
+            if not cell.stands_for(keys[cell.arm, cell.seed]):
+                why = f"code, arm or budget changed since {cell.origin.get('commit') or 'it was measured'}"
+                found.setdefault((cell.arm, why if cell.key else "made before cells had keys"), []).append(cell.seed)
+        return [
+            f"{arm}, seed{'s' if len(seeds) > 1 else ''} {_list(seeds)}: {why}" for (arm, why), seeds in found.items()
+        ]
 
 
-def _compare_budget(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [f"profile: {k} was {old.get(k)}, is {now[k]}" for k in now if k != "seeds" and old.get(k) != now[k]]
+def _list(items: Sequence[Any]) -> str:
+    return ", ".join(map(str, items))
+
+
+# --- on disk ---------------------------------------------------------------------------------------------------------
 
 
 def folder() -> Path:
-    """Where results are: ``$AVLIB_RESULTS``, else ``results`` of the repository around this folder or the package."""
+    """Where records are written: ``$AVLIB_RESULTS``, else ``results`` of the repository around here, else of here."""
     if "AVLIB_RESULTS" in os.environ:
         return Path(os.environ["AVLIB_RESULTS"])
-    return (provenance.repository() or provenance.ROOT.parent) / "results"
+    return (provenance.repository() or Path.cwd()) / "results"
 
 
 def path_of(method: str, profile: str) -> Path:
-    """The file of a record."""
-    return folder() / profile / f"{method}.json"
+    """The file of a record: in `folder`, or, where there is none, the one that came with the installed package."""
+    own, packed = (place / profile / f"{method}.json" for place in (folder(), provenance.ROOT / "_results"))
+    return packed if packed.exists() and not own.exists() else own
 
 
 def read(method: str, profile: str = "cpu") -> Record:
-    """The record of a method under a profile.
+    """The record of a method under a profile, judged by today's recipe; cells of arms that it lost are left out.
 
     Raises:
         FileNotFoundError: there is none; says how to make it.
-        ValueError: the file is damaged.
+        ValueError: the file is damaged; there is no such recipe; the recipe makes an impossible claim.
     """
     path = path_of(method, find_profile(profile).name)
     if not path.exists():
         raise FileNotFoundError(
             f"no recorded claims {path}: make them with `avlib claims {method} --profile {profile}`"
         )
+    cells = _cells(path)
+    recipe = recipes.load(method)
+    stated, chance = _stated(recipe, method)
+    kept = [cell for cell in cells.values() if cell.arm in recipe.ARMS]
+    return Record(method, profile, tuple(sorted(kept, key=_order(recipe))), stated, chance)
+
+
+def _stated(recipe: ModuleType, name: str) -> tuple[tuple[AnyClaim, ...], dict[str, float]]:
+    """A recipe's claims and chances, checked."""
+    chance = {metric: float(value) for metric, value in getattr(recipe, "CHANCE", {}).items()}
+    stated = tuple(recipe.CLAIMS)
+    claims.check(stated, list(recipe.ARMS), chance, name)
+    return stated, chance
+
+
+def _order(recipe: ModuleType) -> Callable[[Cell], tuple[int, int]]:
+    place = {arm: at for at, arm in enumerate(recipe.ARMS)}
+    return lambda cell: (place.get(cell.arm, len(place)), cell.seed)
+
+
+def _cells(path: Path) -> dict[tuple[str, int], Cell]:
+    """The cells of a file; none where there is no file."""
+    if not path.exists():
+        return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        cells = tuple(Cell(**cell) for cell in data["cells"])
-        return Record(data["method"], data["profile"], cells, tuple(data["claims"]), data["chance"], data["provenance"])
+        rows = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = [Cell(**{**row, "seals": tuple(row.get("seals", ()))}) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): make it again with `avlib claims {method}`") from error
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}): mend it or move it away, "
+            f"then make it again with `avlib claims {path.stem}`"
+        ) from error
+    return {(cell.arm, cell.seed): cell for cell in cells}
+
+
+def put(name: str, profile: str, cells: Sequence[Cell], drop: Sequence[str] = ()) -> None:
+    """Write cells into a record, in place of those of the same arm and seed; another process may do so meanwhile.
+
+    Args:
+        name, profile: the record, in `folder`.
+        cells: what to write.
+        drop: arms whose cells leave it.
+
+    Raises:
+        OSError: it cannot be written (the file is then as it was).
+        ValueError: the file is damaged.
+    """
+    path, order = folder() / profile / f"{name}.json", _order(recipes.load(name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.parent):
+        merged = _cells(path) | {(cell.arm, cell.seed): cell for cell in cells}
+        rows = [_row(cell) for cell in sorted(merged.values(), key=order) if cell.arm not in drop]
+        head = f'{{"method": {json.dumps(name)}, "profile": {json.dumps(profile)}, "cells": [\n'
+        _replace(path, head + ",\n".join(rows) + "\n]}\n")
+
+
+def _row(cell: Cell) -> str:
+    return json.dumps(asdict(cell), ensure_ascii=False, allow_nan=False)
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """No other process of avlib writes into the folder meanwhile (where the system can lock, so not on Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
 
 
 def run_claims(
@@ -234,199 +316,152 @@ def run_claims(
     jobs: int = 1,
     arms: Sequence[str] | None = None,
     device: str = "auto",
-    say: Callable[[str], None] = print,
+    fresh: bool = False,
+    say: Say = print,
 ) -> Record:
-    """Run every arm of a method with every seed, test its claims, and write the record.
+    """Measure the arms of a method with several seeds, and record each cell as it comes.
+
+    Cells that today's code would give again are kept, so an interrupted call goes on where it stopped.
 
     Args:
         name, profile: the method's recipe, and how large.
-        seeds: how many, or which; the profile's number where left out.
-        jobs, device: processes side by side, and where.
-        arms: only these (what is recorded of the others stays, while it is not stale).
-        say: called with a line for each cell.
+        seeds: how many, or which. Left out: as many as the profile says, and at least five for the arms of primary
+            claims (unless the profile asks for fewer than three of all).
+        jobs, device: processes side by side (a seed each), and where.
+        arms: only these.
+        fresh: measure again what could be kept.
+        say: called with a line for each cell; with ``jobs > 1`` in other processes, so a function of a module.
 
     Raises:
-        ValueError: unknown method, profile or arm; a metric that is not finite (names arm and seed).
+        ValueError: unknown method, profile, arm or seed; an impossible claim; a damaged record; a metric that is not
+            finite (names arm and seed).
+        OSError: the record cannot be written; said before anything runs.
     """
     recipe, budget = recipes.load(name), find_profile(profile, name)
+    _stated(recipe, name)
+    asked = _asked(recipe, budget, seeds, arms)
+    if jobs < 1:
+        raise ValueError(f"jobs={jobs}: at least one is needed")
+    _check_place(folder() / profile)
+    before, keys = _cells(path_of(name, profile)), _keys(name, profile, asked)
+    kept = {at: before[at] for at in asked if not fresh and at in before and before[at].stands_for(keys[at])}
+    lost = sorted({arm for arm, _ in before if arm not in recipe.ARMS})
+    if kept or lost:  # they may come from the installed package, whose files stay as they are
+        put(name, profile, list(kept.values()), lost)
+    for line in [f"{arm}: the recipe has no such arm any more, dropped" for arm in lost]:
+        say(line)
+    todo: dict[int, dict[str, str]] = {}
+    for arm, seed in asked:
+        if (arm, seed) in kept:
+            say(f"{arm}, seed {seed}: kept from before")
+        else:
+            todo.setdefault(seed, {})[arm] = keys[arm, seed]
+    _run([(name, budget, seed, keyed, device, say) for seed, keyed in todo.items()], jobs)
+    return read(name, profile)
+
+
+def _asked(
+    recipe: ModuleType, budget: Profile, seeds: int | Sequence[int] | None, arms: Sequence[str] | None
+) -> list[tuple[str, int]]:
+    """Arms and seeds in the order of the work: seeds outermost; first the method, then the arms of primary claims."""
     for arm in arms or ():
         recipes.check_arm(recipe, arm)
-    chosen = seeds if isinstance(seeds, Sequence) else range(budget.seeds if seeds is None else seeds)
-    if not chosen or jobs < 1:
-        raise ValueError(f"seeds={seeds} and jobs={jobs}: at least one of each is needed")
-    begun, about = time.monotonic(), _describe(name, profile)
-    stamp = _stamp(about)
-    asked = [(arm, seed) for arm in arms or recipe.ARMS for seed in chosen]
-    cells = _kept_cells(name, profile, stamp, asked, say)
-    todo = [(name, budget, seed, arm, device) for arm, seed in asked if (arm, seed) not in cells]
-    for cell in _run_cells(todo, jobs):
-        _write(_cell_path(name, profile, cell.arm, cell.seed), asdict(cell) | {"stamp": stamp})
-        cells[cell.arm, cell.seed] = cell
-        say(f"{cell.arm}, seed {cell.seed}: {cell.seconds:.0f} s, {_line(cell.metrics)}")
-    order = list(recipe.ARMS)
-    wanted = sorted((c for c in cells.values() if c.arm in order), key=lambda c: (order.index(c.arm), c.seed))
-    return _keep(name, profile, recipe, wanted, about | {"seconds": round(time.monotonic() - begun, 1)}, device)
+    primary = {arm for claim in recipe.CLAIMS if claim.primary for arm in claims.arms_of(claim)}
+    first, *others = recipe.ARMS
+    order = [first, *sorted(others, key=lambda arm: arm not in primary)]
+    if seeds is None:
+        many = max(budget.seeds, claims.PRIMARY_SEEDS) if budget.seeds >= claims.LEAST_SEEDS else budget.seeds
+        chosen = {arm: list(range(many if arm in primary else budget.seeds)) for arm in order}
+    else:
+        which = list(range(seeds)) if isinstance(seeds, int) else sorted(set(seeds))
+        if not which or min(which) < 0:
+            raise ValueError(f"seeds={seeds}: at least one of them is needed, and none is negative")
+        chosen = dict.fromkeys(order, which)
+    wanted = [arm for arm in order if arms is None or arm in arms]
+    every = sorted({seed for arm in wanted for seed in chosen[arm]})
+    return [(arm, seed) for seed in every for arm in wanted if seed in chosen[arm]]
 
 
-def _line(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+def _check_place(place: Path) -> None:
+    """Can records be written there? Better said now than after hours."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"results cannot be written into {place} ({error.strerror}): AVLIB_RESULTS names another folder"
+        ) from error
 
 
-def _run_cells(todo: list[tuple[str, Profile, int, str, str]], jobs: int) -> Iterator[Cell]:
+def _run(todo: list[tuple[str, Profile, int, dict[str, str], str, Say]], jobs: int) -> None:
     if jobs == 1 or len(todo) < 2:
-        yield from (_run_cell(*job) for job in todo)
+        for job in todo:
+            _run_seed(*job)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # A forked process would inherit PyTorch's threads and CUDA context, which do not survive a fork.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _limit_threads, (threads,)) as pool:
-        running = [pool.submit(_run_cell, *job) for job in todo]
+    context = get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(min(jobs, len(todo)), context, _begin_worker, (threads, stop)) as pool:
+        running = [pool.submit(_run_seed, *job) for job in todo]
         try:
-            yield from (future.result() for future in as_completed(running))
+            for future in as_completed(running):
+                future.result()
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
 
 
-def _limit_threads(threads: int) -> None:
+_stop: Any = None
+"""In a worker: set when another one failed."""
+
+
+def _begin_worker(threads: int, stop: Any) -> None:
+    global _stop
+    _stop = stop
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _run_cell(name: str, budget: Profile, seed: int, arm: str, device: str) -> Cell:
-    from avlib.experiment import Run, run_cell
+def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], device: str, say: Say) -> None:
+    """Measure arms with one seed, each with its key, and record each as it comes."""
+    from avlib import experiment
 
-    begun = time.monotonic()
-    metrics = run_cell(recipes.load(name), Run(budget, seed, device), arm)
-    bad = [f"{metric} is {value}" for metric, value in metrics.items() if not math.isfinite(value)]
-    if bad or not metrics:
-        raise ValueError(f"{name}, arm {arm}, seed {seed}: {'; '.join(bad) or 'no metric was measured'}")
-    plain = {metric: round(float(value), 6) for metric, value in metrics.items()}
-    return Cell(arm, seed, plain, round(time.monotonic() - begun, 1))
-
-
-def _describe(name: str, profile: str) -> dict[str, Any]:
-    """Provenance of a recipe and the numbers of its profile: it is handed those, its code does not name them."""
-    budget = find_profile(profile, name)
-    about = provenance.describe(_source(name), profile=profile, seed=0, words=[name])
-    code = about.pop("code")
-    del about["seed"]
-    if "." in name:  # a recipe outside the package: none of the sources
-        about["files"] = {name: code}
-    return about | {"budget": asdict(budget)}
+    recipe, run = recipes.load(name), experiment.Run(budget, seed, device)
+    for arm, key in keys.items():
+        if _stop is not None and _stop.is_set():
+            return
+        begun = time.monotonic()
+        metrics = experiment.run_cell(recipe, run, arm)
+        bad = [f"{metric} is {value}" for metric, value in metrics.items() if not math.isfinite(value)]
+        if bad or not metrics:
+            raise ValueError(f"{name}, arm {arm}, seed {seed}: {'; '.join(bad) or 'no metric was measured'}")
+        plain = {metric: round(value, 6) for metric, value in metrics.items()}
+        cell = Cell(arm, seed, plain, round(time.monotonic() - begun, 1), key, _origin(device))
+        put(name, budget.name, [cell])
+        numbers = ", ".join(f"{metric} {value:.4g}" for metric, value in plain.items())
+        say(f"{arm}, seed {seed}: {cell.seconds:.0f} s, {numbers}")
 
 
-def _source(name: str) -> Path | list[str]:
-    if "." not in name:
-        if name not in recipes.names():
-            raise unknown("method", name, recipes.names())
-        return [f"avlib.recipes.{name}"]
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"there is no module {name!r}")
-    return Path(spec.origin)
-
-
-def _stamp(about: dict[str, Any]) -> str:
-    """What must be the same for a cell to be kept. Not the lock file: most of its changes have no effect here."""
-    budget = {k: v for k, v in about["budget"].items() if k != "seeds"}
-    return json.dumps([about["sources_sha256"], about["files"], budget], sort_keys=True)
-
-
-def _kept_cells(
-    name: str, profile: str, stamp: str, asked: Sequence[tuple[str, int]], say: Callable[[str], None]
-) -> dict[tuple[str, int], Cell]:
-    """Cells that today's code made before: those of the record, and those asked for that an interrupted run left."""
-    cells = {(cell.arm, cell.seed): cell for cell in _recorded(name, profile, stamp)}
-    for arm, seed in asked:
-        left = _read_cell(_cell_path(name, profile, arm, seed), stamp)
-        if left and (arm, seed) not in cells:
-            cells[arm, seed] = left
-        if (arm, seed) in cells:
-            say(f"{arm}, seed {seed}: kept from before")
-    return cells
-
-
-def _recorded(name: str, profile: str, stamp: str) -> Sequence[Cell]:
-    try:
-        record = read(name, profile)
-        return record.cells if _stamp(record.provenance) == stamp else ()
-    except (FileNotFoundError, ValueError, KeyError):
-        return ()
-
-
-def _cell_path(name: str, profile: str, arm: str, seed: int) -> Path:
-    return folder().parent / "runs" / "claims" / profile / name / f"{arm}-{seed}.json"
-
-
-def _read_cell(path: Path, stamp: str) -> Cell | None:
-    """A cell of an earlier run, unless there is none, it was made with other code, or it is damaged."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return Cell(**data) if data.pop("stamp") == stamp else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _keep(name: str, profile: str, recipe: Any, cells: Sequence[Cell], about: dict[str, Any], device: str) -> Record:
-    used = "cuda" if _on_gpu(device) else "cpu"
-    about = about | {"device": provenance.device_name(used)}
-    chance = {metric: float(value) for metric, value in getattr(recipe, "CHANCE", {}).items()}
-    bare = Record(name, profile, tuple(cells), (), chance, about)
-    record = Record(name, profile, tuple(cells), tuple(judge(bare, claim) for claim in recipe.CLAIMS), chance, about)
-    data: dict[str, Any] = {"method": name, "profile": profile, "arms": record.arms, "seeds": record.seeds}
-    data |= {"cells": [asdict(cell) for cell in cells], "claims": record.tested, "chance": chance, "provenance": about}
-    _write(path_of(name, profile), data)
-    return record
-
-
-def _on_gpu(device: str) -> bool:
+def _origin(device: str) -> dict[str, Any]:
+    """With what a cell is made, at this moment."""
     import torch
 
-    return torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
+    on_gpu = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
+    lock = provenance.ROOT.parent / "requirements.lock"
+    return {
+        "lock": provenance.file_digest(lock) if lock.exists() else None,
+        "versions": provenance.versions(),
+        "device": provenance.device_name("cuda" if on_gpu else "cpu"),
+        "threads": torch.get_num_threads(),
+        "commit": provenance.commit(provenance.ROOT.parent),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
-def judge(record: Record, claim: Claim) -> dict[str, Any]:
-    """Compare the two sides of a claim seed by seed: Student's interval of the paired difference, and a verdict.
-
-    Returns:
-        The claim, ``difference``, ``lo``, ``hi`` (None for a single seed), ``each`` seed's difference and ``holds``:
-        ``"holds"``, ``"not reproduced"``, ``"too few seeds"`` (fewer than three) or ``"not measured"`` (an arm was
-        not run).
-    """
-    from avlib.evaluate import stats
-
-    row: dict[str, Any] = {"claim": claim.text, "metric": claim.metric, "better": claim.better, "worse": claim.worse}
-    row |= {"source": claim.source, "tag": claim.tag, "margin": claim.margin}
-    measured = {claim.better, claim.worse} <= {CHANCE, *record.arms}
-    better, worse = _pairs(record, claim) if measured else ([], [])
-    if not better:
-        return row | {"difference": None, "lo": None, "hi": None, "each": [], "holds": MISSING}
-    row["each"] = [round(b - w, 6) for b, w in zip(better, worse, strict=True)]
-    found = stats.difference(better, worse, 0.0 if claim.equal else claim.margin)
-    verdict = found.holds
-    if claim.equal:
-        verdict = -claim.margin < found.low and found.high < claim.margin
-    few = found.count < LEAST_SEEDS
-    limits = (
-        {"lo": None, "hi": None} if math.isnan(found.low) else {"lo": round(found.low, 6), "hi": round(found.high, 6)}
-    )
-    return row | {"difference": round(found.mean, 6)} | limits | {"holds": FEW if few else HOLDS if verdict else FAILS}
-
-
-def _pairs(record: Record, claim: Claim) -> tuple[list[float], list[float]]:
-    """Both sides of a claim for the seeds that both have; signs turned where less is better."""
-    sides = []
-    for arm in (claim.better, claim.worse):
-        values = record.values(arm, claim.metric)
-        seeds = record.seeds if arm == CHANCE else sorted(cell.seed for cell in record.cells if cell.arm == arm)
-        sides.append(dict(zip(seeds, values, strict=True)))
-    shared = sorted(sides[0].keys() & sides[1].keys())
-    sign = 1.0 if claim.higher else -1.0
-    return [sign * sides[0][seed] for seed in shared], [sign * sides[1][seed] for seed in shared]
+def _keys(name: str, profile: str, cells: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The key that today's code gives each arm and seed."""
+    budget = find_profile(profile, name)
+    return {(arm, seed): provenance.cell_key(name, arm, seed, budget, profile) for arm, seed in cells}

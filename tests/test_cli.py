@@ -14,8 +14,8 @@ from avlib import checkpoints, cli
 RECIPE = """
 import torch
 from torch import nn
+from avlib.claims import Claim
 from avlib.experiment import Arm
-from avlib.results import Claim
 from avlib.types import Batch
 
 ARMS = {"trained": Arm(), "untrained": Arm(steps=0)}
@@ -76,7 +76,7 @@ def test_claims_stand_side_by_side_and_are_recorded(place: Path, capsys: Capture
     assert "trained, seed 2: " in said
     assert "          trained        untrained      chance" in said
     assert "accuracy  0.901 ± 0.001  0.500 ± 0.000  0.500" in said
-    assert "training helps  +0.401      +0.399 … +0.403  holds" in said
+    assert "         leans: training helps\n                accuracy: +0.401 [+0.399, +0.403], 3 seeds" in said
     assert (place / "results/smoke/cli_recipes.toy.json").is_file()
     assert cli.main(["claims", "cli_recipes.toy", "--profile", "smoke", "--seeds", "3", "--arms", "trained"]) == 0
     assert "trained, seed 0: kept from before" in capsys.readouterr().out
@@ -84,7 +84,28 @@ def test_claims_stand_side_by_side_and_are_recorded(place: Path, capsys: Capture
 
 def test_one_seed_has_no_interval(place: Path, capsys: Captured) -> None:
     assert cli.main(["claims", "cli_recipes.toy", "--profile", "smoke", "--device", "cpu"]) == 0
-    assert "training helps  +0.400      –              too few seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert " too few seeds: training helps\n                accuracy: +0.400, 1 seed\n" in said
+
+
+def test_seeds_are_counted_or_named_and_measured_again_when_asked(place: Path, capsys: Captured) -> None:
+    command = ["claims", "cli_recipes.toy", "--profile", "smoke", "--device", "cpu", "--arms", "trained"]
+    assert cli.main([*command, "--seeds", "10,12"]) == 0
+    said = capsys.readouterr().out
+    assert "trained, seed 10: " in said and "trained, seed 12: " in said and "seed 0" not in said
+    assert cli.main([*command, "--seeds", "10,", "--fresh"]) == 0
+    assert "kept from before" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--seeds", "few"])
+    assert "'few' is neither a number of seeds nor a list such as 10,11,12" in capsys.readouterr().err
+
+
+def test_a_recipe_lies_in_the_current_folder(place: Path, repo: Path) -> None:
+    command = [sys.executable, "-P", "-m", "avlib", "claims", "cli_recipes.toy", "--profile", "smoke"]
+    environment = os.environ | {"PYTHONPATH": str(repo)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (place / "results/smoke/cli_recipes.toy.json").is_file()
 
 
 def test_published_tables(capsys: Captured) -> None:
@@ -139,7 +160,7 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("train cli_recipes.toy --arm traned", "unknown arm of toy 'traned'; did you mean 'trained'?"),
         ("claims cli_recipes.toy --arms trained,no", "unknown arm of toy 'no'"),
-        ("claims cli_recipes.toy --profile smoke --seeds 0", "at least one of each is needed"),
+        ("claims cli_recipes.toy --profile smoke --seeds 0", "at least one of them is needed"),
         ("world show sollo", "unknown preset 'sollo'; did you mean 'solo'?"),
         ("world show solo --count 0", "at least one scene is needed"),
         ("published esc5", "unknown table or benchmark 'esc5'"),

@@ -5,7 +5,7 @@ A recipe is a module with
 * ``ARMS``: name → `avlib.experiment.Arm`; the first one is the method itself;
 * ``train(run, arm) -> nn.Module``: the trained net of one arm of an `avlib.experiment.Run`;
 * ``measure(method, run, arm) -> dict[str, float]``: what is recorded of it;
-* ``CLAIMS``: what the paper says of them;
+* ``CLAIMS``: what the paper says of them, see `avlib.claims`;
 * ``BUDGET`` (optional): profile → what it changes in it; ``CHANCE`` (optional): what each metric is worth by luck.
 """
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
+from avlib.claims import Claim
 from avlib.datasets import esc50
 from avlib.evaluate import esc, probe
 from avlib.evaluate.features import evaluating, features
 from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
 from avlib.recipes import l3
-from avlib.results import Claim
 from avlib.types import RATE
 from avlib.world import World, packs
 

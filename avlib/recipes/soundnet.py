@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from avlib import losses
+from avlib.claims import Claim
 from avlib.encoders.teacher import Remembering, WorldTeacher
 from avlib.evaluate import probe
 from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.soundnet import CODE, SoundNet
-from avlib.results import Claim
 from avlib.types import Batch
 from avlib.world import World
 
@@ -91,11 +91,11 @@ CLAIMS = (
     ),
     Claim(
         "With the sounds of other clips, features fall to random ones",
-        "probe", "shuffled pairs", "untrained", "ours", margin=0.1, tag="shuffled", equal=True,
+        "probe", "shuffled pairs", "untrained", "ours", margin=0.1, tag="shuffled", kind="equal",
     ),
     Claim(
         "Control: with the sounds of other clips, what is heard tells no more than a constant answer",
-        "KL, things", "shuffled pairs", "chance", "ours", margin=0.1, tag="shuffled", equal=True,
+        "KL, things", "shuffled pairs", "chance", "ours", margin=0.1, tag="shuffled", kind="equal",
     ),
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d
 
+from avlib.claims import Claim
 from avlib.datasets import esc50
 from avlib.encoders.teacher import Remembering, imagenet_teacher
 from avlib.evaluate import probe
@@ -23,7 +24,6 @@ from avlib.evaluate.features import evaluating
 from avlib.experiment import Run
 from avlib.methods.soundnet import SoundNet
 from avlib.recipes import l3_real, soundnet
-from avlib.results import Claim
 from avlib.world import World, packs
 
 BUDGET: dict[str, dict[str, Any]] = {
