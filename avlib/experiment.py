@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from avlib import distributed, recipes
+from avlib.evaluate import exam
 from avlib.evaluate.features import join
 from avlib.profiles import Profile
 from avlib.profiles import profile as find_profile
@@ -98,6 +99,8 @@ class Run:
 
         Size, seed and device are the run's own where they are not given.
         """
+        if not hasattr(Preset, "hands"):
+            settings.pop("hands", None)
         given: dict[str, Any] = {"size": self.budget.size, "seed": self.seed, "device": self.device} | settings
         named = pack if isinstance(pack, str) else id(pack)
         return self.once(
@@ -135,6 +138,14 @@ class Run:
         """
         count = self.budget.eval_count if count is None else count
         return self.once(("batches", world, count), lambda: tuple(_rendered(world, count)))
+
+    def exam(self, method: nn.Module, scenes: Sequence[str] = exam.SCENES, **dials: Any) -> dict[str, float]:
+        """What every method is asked, see `avlib.evaluate.exam`; ``dials`` are those of all its worlds."""
+
+        def clips(preset: str, split: str, hands: str, **turned: Any) -> tuple[Batch, ...]:
+            return self.batches(self.world(preset, split, **{"hands": hands} | dials | turned))
+
+        return exam.exam(method, clips, scenes, self.seed)
 
     # --- nets and training
 

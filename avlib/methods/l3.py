@@ -44,8 +44,9 @@ class LookListenLearn(nn.Module):
     Args:
         dim: coordinates of each tower's embedding (512 in the paper).
         full: the paper's VGG-like towers instead of the small ones.
-        all_pairs: learn from all B² pairs of a batch, positives and negatives weighted alike. False takes the paper's
-            B true and B false pairs, where clip i hears clip i + shift.
+        all_pairs: learn from all B² pairs of a batch, positives and negatives weighted alike. False takes B true and B
+            false pairs, as many as the paper; that clip i then hears clip i + shift is ours, the paper draws each
+            false pair independently.
     """
 
     def __init__(self, dim: int = 128, width: int = 32, full: bool = False, all_pairs: bool = True):
@@ -64,6 +65,11 @@ class LookListenLearn(nn.Module):
         """Maps of both towers and their maxima over the cells."""
         image_BDYX, audio_BDFL = self.maps(batch)
         return Embedding(pool_max(image_BDYX), pool_max(audio_BDFL), image_BDYX, audio_BDFL)
+
+    def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:
+        """Logit that picture i and sound j belong together, (B, M)."""
+        assert pictures.image_BD is not None and sounds.audio_BD is not None
+        return self.fusion.all_pairs(pictures.image_BD, sounds.audio_BD)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Binary cross-entropy of true and false pairs; ln 2 while the net knows nothing."""
