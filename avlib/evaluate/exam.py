@@ -53,7 +53,7 @@ Clips = Callable[..., Sequence[Batch]]
 SETS = {"known": ("known", "known"), "new": ("own", "new")}
 """Whose drawings are shown in validation and in the test, by name of the set."""
 SCENES = ("solo", "duet", "cocktail")
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+STRENGTHS = (0.01, 0.1, 1.0)
 """Values of a probe's C, of which validation picks one."""
 RULES = tuple(share / 20 for share in range(1, 20))
 """Shares of a map's range above which it is a mask, of which validation picks one."""

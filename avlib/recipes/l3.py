@@ -3,9 +3,8 @@
     avlib train l3 --profile cpu
     avlib claims l3 --profile cpu
 
-Beside the common exam: its own verdict on true and false pairs, false ones of another class, half and half; and how
-pure single units are. Both are asked of known hands (drawings seen in training, in other colours, poses and places) and
-of new hands (drawings never seen), with unheard recordings both times.
+Beside the common exam: its own verdict on true and false pairs (of another class), half and half, and how pure single
+units are, for known hands (drawings of the training clips) and new hands; the recordings are unheard in both.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ ARMS = {
 }
 CHANCE = {"known: correspondence": 0.5, "new: correspondence": 0.5}
 RATE, DECAY = 1.2e-2, 0.1
-"""Largest learning rate of the one-cycle schedule, and weight decay; chosen on the validation split."""
-
+"""Largest learning rate of the one-cycle schedule, and weight decay; chosen on validation."""
 _PAPER = "arandjelovic2017look"
 # fmt: off
 CLAIMS = (
@@ -80,8 +78,9 @@ def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, floa
     for hands in ("known", "new"):
         found = features(method, run.batches(run.world("solo", "test", hands=hands)))
         scores[f"{hands}: correspondence"] = correspondence(method, found)
-        scores[f"{hands}: image purity"] = units.unit_concepts(found.image_BD, found.label_B, draws=20).purity
-    return scores | {"audio purity": units.unit_concepts(found.audio_BD, found.label_B, draws=20).purity}
+        for begin, feature_BD in ((f"{hands}: image", found.image_BD), ("audio", found.audio_BD)):
+            scores[f"{begin} purity"] = units.unit_concepts(feature_BD, found.label_B, draws=20).purity
+    return scores
 
 
 def correspondence(method: nn.Module, found: Features) -> float:

@@ -49,7 +49,7 @@ CLAIMS = (
 )  # fmt: skip
 SUBCLIPS, GRID, SECONDS = 5, (4, 3), 5
 STRENGTH = 0.01
-"""C of the SVM, as SoundNet's authors have it."""
+"""C of the SVM: that of SoundNet's protocol, the same for every net."""
 
 Recordings = tuple[Tensor, np.ndarray, np.ndarray]
 

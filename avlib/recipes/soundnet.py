@@ -3,10 +3,11 @@
     avlib train soundnet --profile cpu
     avlib claims soundnet --profile cpu --seeds 3
 
-Each clip shows a thing before a place, and both are heard. Two small picture networks are taught with labels, on
-drawings and backdrops that no clip of the students shares, and they have names for every second thing and place only,
-as ImageNet has no name for rain. The students hear what these networks say about clips without labels. Linear probes
-then ask each layer for all things and all places, on other recordings.
+Each clip shows a thing before a place, and both are heard. Two small picture networks are taught with labels, on the
+drawings that the students' clips show too, in other colours and poses, and before parts of the backdrops that those
+never show. They have names for every second thing and place only, as ImageNet has no name for rain. The students hear
+what these networks say about clips without labels. Linear probes then ask each layer for all things and all places, on
+recordings that no student heard, C being chosen on validation clips; and the students sit the common exam.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from avlib import losses
 from avlib.claims import Claim
 from avlib.encoders.teacher import Remembering, WorldTeacher
-from avlib.evaluate import probe
+from avlib.evaluate.exam import probe_score
 from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.soundnet import CODE, SoundNet
+from avlib.types import RATE as SAMPLE_RATE
 from avlib.types import Batch
 from avlib.world import World
 
@@ -115,7 +117,7 @@ def teacher(run: Run) -> nn.Module:
 
     def learnt() -> nn.Module:
         net = run.build(WorldTeacher, THINGS, PLACES)
-        run.fit(net, stream(run, world(run, "val")), run.budget.steps, TEACHER_RATE, part="teacher")
+        run.fit(net, stream(run, world(run, "val", hands="known")), run.budget.steps, TEACHER_RATE, part="teacher")
         return Remembering(net) if run.budget.count else net
 
     return run.once("teacher", learnt)
@@ -168,19 +170,24 @@ def shares(method: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
 
 
 def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, float]:
-    """Probes of every layer for things and places, what the middle has over both ends, and the share of the KL."""
+    """Probes of every layer for things and places, what the middle has over both ends, shares of the KL, and the exam.
+
+    The teachers know the drawings of the clips that the shares are measured on, not the scenes.
+    """
     assert isinstance(method, SoundNet)
-    seen, found = (run.batches(world(run, split)) for split in ("train", "test"))
-    features = list(zip(*(layers(method, part).items() for part in (seen, found)), strict=True))
-    truth = [join([batch.truth for batch in part]) for part in (seen, found)]
+    parts = [run.batches(world(run, split, hands="known")) for split in ("train", "val", "test")]
+    found = [layers(method, part) for part in parts]
+    truth = [join([batch.truth for batch in part]) for part in parts]
     asked: dict[str, Any] = {"things": [t.label_B for t in truth], "places": [t.backdrop_B for t in truth]}
     scores: dict[str, float] = {}
-    for (name, train_BD), (_, test_BD) in features:
-        for what, (train_B, test_B) in asked.items():
-            scores[f"{what}, {name}"] = probe.linear_probe(train_BD, train_B, test_BD, test_B).accuracy
-    names = [name for (name, _), _ in features]
+    for name in found[0]:
+        for what, labels in asked.items():
+            rows = [(layer[name], label_B) for layer, label_B in zip(found, labels, strict=True)]
+            scores[f"{what}, {name}"] = probe_score(*rows)
+    names = list(found[0])
     mean = {name: (scores[f"things, {name}"] + scores[f"places, {name}"]) / 2 for name in names}
     middle = MIDDLE if MIDDLE in names else "pool5"
     ends = {"middle over early": mean[middle] - mean[EARLY], "middle over output": mean[middle] - mean[names[-1]]}
     whole = {"things": scores[f"things, {middle}"], "places": scores[f"places, {middle}"], "probe": mean[middle]}
-    return whole | ends | shares(method, found) | scores
+    exam = run.exam(method, seconds=parts[0][0].wave_BS.shape[1] / SAMPLE_RATE)
+    return whole | ends | shares(method, parts[2]) | exam | scores

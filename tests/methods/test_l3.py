@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from avlib import losses
 from avlib.encoders import pool_max
 from avlib.evaluate.features import Features, features
 from avlib.experiment import Run, run_cell
@@ -56,6 +57,33 @@ def test_a_false_pair_is_never_a_clip_with_itself(world: World, step: int) -> No
     method.loss(world.batch(range(6)), step)
     (_, own), (_, other) = seen
     assert not any(torch.equal(a, b) for a, b in zip(own, other, strict=True))
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_the_loss_of_cyclic_pairs_is_that_of_a_loop(world: World, step: int) -> None:
+    torch.manual_seed(step)
+    method = LookListenLearn(dim=8, width=4, all_pairs=False).double()
+    batch = world.batch(range(5))
+    batch = replace(batch, wave_BS=batch.wave_BS.double(), image_BCHW=batch.frame_BCHW.double())
+    asked = []
+    plain = method.fusion.pairs
+
+    def watched(image_BD: torch.Tensor, audio_BD: torch.Tensor) -> torch.Tensor:
+        asked.append(plain(image_BD, audio_BD))
+        return asked[-1]
+
+    method.fusion.pairs = watched  # type: ignore[method-assign]
+    found = float(method.loss(batch, step)["loss"].detach())
+    image_BD, audio_BD = (pool_max(cells) for cells in method.maps(batch))
+    shift = losses.random_shift(5, torch.Generator().manual_seed(step))
+    true_B, false_B = ([float(x) for x in row.detach()] for row in asked)
+    expected_false_B = plain(image_BD, torch.stack([audio_BD[(i - shift) % 5] for i in range(5)])).detach()
+    assert false_B == pytest.approx(expected_false_B.tolist(), abs=1e-6)
+    total = 0.0
+    for i in range(5):
+        total += math.log1p(math.exp(-true_B[i])) / 10
+        total += math.log1p(math.exp(false_B[i])) / 10
+    assert found == pytest.approx(total, abs=1e-7)
 
 
 def test_flipping_the_labels_flips_the_gradient() -> None:

@@ -303,11 +303,10 @@ def test_all_arms_of_a_run_have_the_one_teacher(run: Run) -> None:
     assert soundnet.teacher(Run(run.budget, 0, "cpu")) is not soundnet.teacher(run)
 
 
-def test_the_teacher_learns_from_pictures_that_no_student_meets(run: Run) -> None:
-    splits = [soundnet.world(run, split) for split in ("train", "val", "test")]
+def test_the_teacher_learns_before_parts_of_backdrops_that_no_student_sees(run: Run) -> None:
+    splits = [soundnet.world(run, split, hands="known") for split in ("train", "val", "test")]
     rows = [{int(n) for n in world.cast.backdrops.row_KM.flatten() if n or world.split == "train"} for world in splits]
-    pictures = [set(world.scene(range(96)).picture_BN.flatten().tolist()) for world in splits]
-    assert not pictures[1] & (pictures[0] | pictures[2]) and not rows[1] & (rows[0] | rows[2]) - {0}
+    assert not rows[1] & (rows[0] | rows[2]) - {0}
 
 
 def test_the_share_of_the_divergence() -> None:
