@@ -73,26 +73,34 @@ def exam(method: nn.Module, clips: Clips, scenes: Sequence[str] = SCENES, seed: 
         ValueError: the method embeds neither picture nor sound.
     """
     train = clips("solo", "train", "own")
-    there = answers(method, train[0])
-    if "image_BD" not in there and "audio_BD" not in there:
+    sample = embedded(method, train[0])
+    there = names(sample)
+    if not {"image_BD", "audio_BD"} & set(there):
         raise ValueError(f"{type(method).__name__} embeds neither image_BD nor audio_BD: there is nothing to ask")
     tested = {name: clips("solo", "test", hands) for name, (_, hands) in SETS.items()}
     valid = {name: clips("solo", "val", hands) for name, (hands, _) in SETS.items()}
     scores = _alone(method, train, valid, tested, there, seed)
     for name, batches in tested.items():
-        some = join(batches).select(list(range(min(SOME, sum(map(len, batches))))))
-        found = _together(method, some, there) | _maps(method, clips, name, scenes, there)
-        if some.video_BTCHW is not None:
-            found |= _in_time(method, clips, name, there)
+        found: dict[str, float] = {}
+        if compares(method, sample) or has_heat(method, sample):
+            found |= _together(method, _some(batches), sample)
+        if has_heat(method, sample):
+            found |= _maps(method, clips, name, scenes, there)
+        if compares(method, sample) and train[0].video_BTCHW is not None:
+            found["in time"] = _in_time(method, clips, name, there)
         scores |= {f"{name}: {metric}": value for metric, value in found.items()}
     return scores
 
 
-def answers(method: nn.Module, batch: Batch) -> tuple[str, ...]:
-    """Names of the fields that a method's embedding has."""
+def embedded(method: nn.Module, batch: Batch) -> Embedding:
+    """What a method makes of one batch, without its truth."""
     with evaluating(method) as device:
-        found: Embedding = method.embed(batch.blind().to(device))  # type: ignore[operator]
-    return tuple(f.name for f in fields(Embedding) if getattr(found, f.name) is not None)
+        return method.embed(batch.blind().to(device))  # type: ignore[operator,no-any-return]
+
+
+def names(found: Embedding) -> tuple[str, ...]:
+    """Names of the fields that are there."""
+    return tuple(f.name for f in fields(found) if getattr(found, f.name) is not None)
 
 
 # --- each sense alone
@@ -106,11 +114,11 @@ def _alone(
     there: Sequence[str],
     seed: int,
 ) -> dict[str, float]:
-    names = [name for name in ("image_BD", "audio_BD") if name in there]
-    seen = features(method, train, names)
-    parts = {name: (features(method, valid[name], names), features(method, tested[name], names)) for name in tested}
+    senses = [name for name in ("image_BD", "audio_BD") if name in there]
+    seen = features(method, train, senses)
+    parts = {name: (features(method, valid[name], senses), features(method, tested[name], senses)) for name in tested}
     scores: dict[str, float] = {}
-    for name in names:
+    for name in senses:
         sense = name.removesuffix("_BD")
         # what is heard is the same whoever drew what is seen
         asked = parts if sense == "image" else {"": next(iter(parts.values()))}
@@ -159,9 +167,18 @@ def _nmi(feature_BD: Tensor, label_B: Tensor, seed: int) -> float:
 # --- both senses
 
 
-def compares(method: nn.Module, there: Sequence[str], widths: tuple[int, ...]) -> bool:
+def compares(method: nn.Module, found: Embedding) -> bool:
     """Can this method say how well a picture and a sound go together?"""
-    return hasattr(method, "compare") or ({"image_BD", "audio_BD"} <= set(there) and len(set(widths)) == 1)
+    first, second = found.image_BD, found.audio_BD
+    one_space = first is not None and second is not None and first.shape[1] == second.shape[1]
+    return hasattr(method, "compare") or one_space
+
+
+def has_heat(method: nn.Module, found: Embedding) -> bool:
+    """Can this method say where in the picture the sound comes from?"""
+    maps, sound = found.image_BDYX, found.audio_BD
+    one_space = maps is not None and sound is not None and maps.shape[1] == sound.shape[1]
+    return hasattr(method, "heat") or (one_space and not hasattr(method, "compare"))
 
 
 def compare(method: nn.Module, pictures: Embedding, sounds: Embedding) -> Tensor:
@@ -178,13 +195,6 @@ def heat(method: nn.Module, found: Embedding) -> Tensor:
         return method.heat(found)  # type: ignore[operator,no-any-return]
     assert found.image_BDYX is not None and found.audio_BD is not None
     return heatmap(found.image_BDYX, found.audio_BD)
-
-
-def _has_heat(method: nn.Module, found: Embedding) -> bool:
-    if hasattr(method, "heat") or hasattr(method, "compare"):
-        return hasattr(method, "heat")
-    maps, sound = found.image_BDYX, found.audio_BD
-    return maps is not None and sound is not None and maps.shape[1] == sound.shape[1]
 
 
 def other_class(label_B: Tensor) -> Tensor:
@@ -234,11 +244,11 @@ def _look(method: nn.Module, clips: Batch, there: Sequence[str]) -> _Looked:
     return _Looked(method, features(method, parts, there).embedding)
 
 
-def _together(method: nn.Module, clips: Batch, there: Sequence[str]) -> dict[str, float]:
-    looked, label_B = _look(method, clips, there), clips.truth.label_B
-    changed = {what: _look(method, other, there) for what, other in variants(clips).items()}
+def _together(method: nn.Module, clips: Batch, sample: Embedding) -> dict[str, float]:
+    looked, label_B = _look(method, clips, names(sample)), clips.truth.label_B
+    changed = {what: _look(method, other, names(sample)) for what, other in variants(clips).items()}
     scores: dict[str, float] = {}
-    if compares(method, there, _widths(looked.found)):
+    if compares(method, sample):
         score_BB = looked.matrix()
         differs_BB = label_B[:, None] != label_B[None]
         scores["pairs"] = synchrony.auc(score_BB.diagonal(), score_BB[differs_BB])
@@ -246,15 +256,11 @@ def _together(method: nn.Module, clips: Batch, there: Sequence[str]) -> dict[str
             scores[name] = retrieval.by_label(sim, label_B, label_B, (1,)).recall[1]
         own_B = score_BB.diagonal()
         scores |= {f"own over {what}": _wins(own_B, other.own()) for what, other in changed.items()}
-    if _has_heat(method, looked.found):
+    if has_heat(method, sample):
         map_BYX = looked.maps()
         for what, verb in (("swapped", "swapping"), ("muted", "muting")):
             scores[f"heat moved by {verb}"] = moved(map_BYX, changed[what].maps())
     return scores
-
-
-def _widths(found: Embedding) -> tuple[int, ...]:
-    return tuple(value.shape[1] for value in (found.image_BD, found.audio_BD) if value is not None)
 
 
 def _wins(own_B: Tensor, other_B: Tensor) -> float:
@@ -301,8 +307,6 @@ def _maps(method: nn.Module, clips: Clips, name: str, scenes: Sequence[str], the
             _some(clips(preset, split, hands)) for split, hands in zip(("val", "test"), SETS[name], strict=True)
         )
         looked = _look(method, test, there)
-        if not _has_heat(method, looked.found):
-            return {}
         rule = _best_rule(_sized(_look(method, valid, there), valid), heard(valid))
         swapped = replace(test, wave_BS=test.wave_BS[other_class(test.truth.label_B)])
         for ending, shown in (("", looked), (", another's sound", _look(method, swapped, there))):
@@ -355,10 +359,8 @@ def _mean(value_B: Floats) -> float:
 # --- when
 
 
-def _in_time(method: nn.Module, clips: Clips, name: str, there: Sequence[str]) -> dict[str, float]:
+def _in_time(method: nn.Module, clips: Clips, name: str, there: Sequence[str]) -> float:
     hands = SETS[name][1]
-    right, wrong = _some(clips("sync", "test", hands, shift=0.0, shift_from=0.0)), _some(clips("sync", "test", hands))
-    first = _look(method, right, there)
-    if not compares(method, there, _widths(first.found)):
-        return {}
-    return {"in time": _wins(first.own(), _look(method, wrong, there).own())}
+    right, wrong = clips("sync", "test", hands, shift=0.0, shift_from=0.0), clips("sync", "test", hands)
+    own_B, other_B = (_look(method, _some(part), there).own() for part in (right, wrong))
+    return _wins(own_B, other_B)
