@@ -24,7 +24,8 @@ from avlib.profiles import Profile
 from avlib.profiles import profile as find_profile
 from avlib.train import History, Hook, TrainConfig, device_of, fit
 from avlib.types import Batch
-from avlib.world import Pack, Preset, Stream, World
+from avlib.world import Preset, Shuffled, Stream, World
+from avlib.world.packs import Pack
 
 T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
@@ -99,8 +100,6 @@ class Run:
 
         Size, seed and device are the run's own where they are not given.
         """
-        if not hasattr(Preset, "hands"):
-            settings.pop("hands", None)
         given: dict[str, Any] = {"size": self.budget.size, "seed": self.seed, "device": self.device} | settings
         named = pack if isinstance(pack, str) else id(pack)
         return self.once(
@@ -120,15 +119,16 @@ class Run:
         Args:
             count: how many scenes there are, 0 for endlessly many; the budget's where left out.
             shuffled: with the sounds of another step's clips.
-            kept: render those scenes once and keep them, instead of once a step.
+            kept: render those scenes once and keep them, instead of once a step (shuffled ones are not kept).
             seed: of the order; the run's own where left out.
         """
         count = self.budget.count if count is None else count
-        kept = kept and count > 0 and not self.rehearsing
-        source = self.once(("kept", world, count), lambda: _Kept(world, count)) if kept else world
-        ranks = {"rank": distributed.rank(), "ranks": distributed.world_size()}
-        order = self.seed if seed is None else seed
-        stream = Stream(source, self.budget.batch, count, order, **ranks)  # type: ignore[arg-type]
+        kept = kept and count > 0 and not shuffled and not self.rehearsing
+        source: Any = self.once(("kept", world, count), lambda: _Kept(world, count)) if kept else world
+        stream = Stream(
+            source, self.budget.batch, count, self.seed if seed is None else seed,
+            distributed.rank(), distributed.world_size(),
+        )  # fmt: skip
         return Shuffled(stream) if shuffled else stream
 
     def batches(self, world: World, count: int | None = None) -> tuple[Batch, ...]:
@@ -280,10 +280,10 @@ def open(name: str, profile: str = "cpu", seed: int = 0, device: str = "auto", o
     return Run(find_profile(profile, name), seed, device, out)
 
 
-def _rendered(world: World, count: int, size: int = 64) -> Iterator[Batch]:
-    for start in range(0, count, size):
-        batch = world.batch(range(start, min(start + size, count))).to("cpu")
-        yield replace(batch, truth=replace(batch.truth, stem_BNS=None, offscreen_stem_BS=None))
+def _rendered(world: World, count: int) -> Iterator[Batch]:
+    for batch in world.batches(count):
+        plain: Batch = batch.to("cpu")
+        yield replace(plain, truth=replace(plain.truth, stem_BNS=None, offscreen_stem_BS=None))
 
 
 class _Kept:
@@ -294,17 +294,3 @@ class _Kept:
 
     def batch(self, index_B: Any) -> Batch:
         return self.clips.select(index_B)  # type: ignore[no-any-return]
-
-
-class Shuffled:
-    """A stream whose clips hear the sounds of another step's: no true partner is in the batch."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def __call__(self, step: int) -> Batch:
-        batch, stream = self.stream(step), self.stream
-        parts = stream.count // (stream.batch_size * stream.ranks)
-        first = step - step % parts if parts else 0
-        other = first + (step - first + parts // 2) % parts if parts else step + 500_009
-        return replace(batch, wave_BS=stream(other).wave_BS)

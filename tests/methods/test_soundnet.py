@@ -303,10 +303,14 @@ def test_all_arms_of_a_run_have_the_one_teacher(run: Run) -> None:
     assert soundnet.teacher(Run(run.budget, 0, "cpu")) is not soundnet.teacher(run)
 
 
-def test_the_teacher_learns_before_parts_of_backdrops_that_no_student_sees(run: Run) -> None:
+def test_the_teacher_learns_known_drawings_before_parts_of_backdrops_that_no_student_sees(run: Run) -> None:
     splits = [soundnet.world(run, split, hands="known") for split in ("train", "val", "test")]
     rows = [{int(n) for n in world.cast.backdrops.row_KM.flatten() if n or world.split == "train"} for world in splits]
     assert not rows[1] & (rows[0] | rows[2]) - {0}
+    pack = splits[0].pack
+    known = set(pack.picture_drawing_M[pack.picture_split_M == 0].tolist())
+    assert all(set(world.batch(range(64)).truth.drawing_BN.flatten().tolist()) <= known for world in splits)
+    assert not known & set(soundnet.world(run, "test").batch(range(64)).truth.drawing_BN.flatten().tolist())
 
 
 def test_the_share_of_the_divergence() -> None:
