@@ -18,6 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from avlib import experiment
+from avlib.methods.l3 import LookListenLearn
 from avlib.recipes import l3
 from avlib.world import World, render
 
@@ -94,7 +95,7 @@ def pixels(world: World) -> float:
 def share() -> float:
     """Part of a training step that goes into its clips, median over steps."""
     run = experiment.open("l3", device="cpu")
-    budget, world, made = run.budget, run.world(), l3.build(run)
+    budget, world, made = run.budget, run.world(), run.build(LookListenLearn, **l3.SIZE)
     optimiser = torch.optim.AdamW(made.parameters())
     parts = []
     for k in range(REPEATS):

@@ -17,6 +17,7 @@ from torch import nn
 
 from avlib import experiment
 from avlib.evaluate.features import features
+from avlib.methods.l3 import LookListenLearn
 from avlib.recipes import l3
 
 GOAL, EVERY = 0.95, 40
@@ -43,7 +44,7 @@ class Exam:
 def seconds(seed: int, arm: str) -> tuple[float, float]:
     """When the goal was reached (s), infinite if never, and the best score."""
     run, how = experiment.open("l3", seed=seed, device="cpu"), l3.ARMS[arm]
-    method, exam, stream = l3.build(run, **how.build), Exam(run), run.stream(run.world())
+    method, exam, stream = run.build(LookListenLearn, **l3.SIZE, **how.build), Exam(run), run.stream(run.world())
     exam.begun = time.perf_counter()
     run.fit(method, stream, run.steps(how), l3.RATE, l3.DECAY, [exam], progress=False)
     exam(method, None, run.budget.steps // EVERY * EVERY)

@@ -30,6 +30,7 @@ ARMS = {
     "untrained": Arm(steps=0),
 }
 CHANCE = {"known: correspondence": 0.5, "new: correspondence": 0.5}
+SIZE = {"dim": 128, "width": 16}
 RATE, DECAY = 1.2e-2, 0.1
 """Largest learning rate of the one-cycle schedule, and weight decay; chosen on validation."""
 _PAPER = "arandjelovic2017look"
@@ -44,7 +45,7 @@ CLAIMS = (
     Claim("All pairs of a batch teach more than one false pair a clip",
           "new: correspondence", "trained", "cyclic pairs", "ours: same steps, same clips", "pairs", primary=True),
     Claim("Trained features tell sounds apart better than untrained ones",
-          "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 and DCASE tables", "audio"),
+          "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 table", "audio"),
     Claim("Single units of sound stand for a kind of thing",
           "audio purity", "trained", "untrained", f"{_PAPER}, figures of audio concepts", "units"),
     Claim("Clips whose sound is another's, half of them, spoil the lesson",
@@ -60,14 +61,9 @@ def train(run: Run, arm: str = "trained") -> nn.Module:
     return learn(run, run.world("solo", **ARMS[arm].world), ARMS[arm])
 
 
-def build(run: Run, **settings: Any) -> LookListenLearn:
-    """The net at the size of a run's profile."""
-    return run.build(LookListenLearn, dim=128, width=16, full=run.budget.full, **settings)
-
-
 def learn(run: Run, world: World, how: Arm, part: str = "") -> LookListenLearn:
-    """A net of the run's seed after an arm's steps in a world."""
-    method = build(run, **how.build)
+    """A net of the run's seed, at the size of its profile, after an arm's steps in a world."""
+    method = run.build(LookListenLearn, **SIZE, full=run.budget.full, **how.build)
     run.fit(method, run.stream(world, shuffled=how.shuffled), run.steps(how), RATE, DECAY, part=part)
     return method
 
