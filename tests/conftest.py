@@ -14,6 +14,11 @@ import torch
 REPO = Path(__file__).resolve().parent.parent
 
 
+def pytest_report_header() -> str:
+    """Which instructions PyTorch uses: those of the processor, or those that the environment leaves it."""
+    return f"torch {torch.__version__} with {torch.backends.cpu.get_cpu_capability()} instructions"
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository's root."""

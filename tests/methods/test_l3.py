@@ -120,12 +120,19 @@ def test_one_clip_has_no_false_pair(world: World) -> None:
         LookListenLearn(dim=16, width=4).loss(world.batch([0]), 0)
 
 
-def test_it_learns_a_few_classes_within_seconds() -> None:
-    torch.manual_seed(0)
-    train, test = (World(size=32, split=split, classes=8, side=(0.6, 0.7)) for split in ("train", "test"))
+def learnt(seed: int) -> dict[str, float]:
+    """Share of right verdicts on new recordings of known drawings after 150 steps in a plain world; chance is .5."""
+    torch.manual_seed(seed)
+    plain = {"size": 32, "classes": 8, "side": (0.6, 0.7), "hue": 0.0, "backdrop": 0.0}
+    train, test = World(**plain), World(split="test", hands="known", **plain)  # type: ignore[arg-type]
     method = LookListenLearn(dim=64, width=8)
-    fit(method, Stream(train, 32), TrainConfig(steps=100, lr=1e-2, progress=False))
-    assert l3.correspondence(method, features(method, [test.batch(range(128))])) > 0.62
+    fit(method, Stream(train, 32, seed=seed), TrainConfig(steps=150, lr=1e-2, seed=seed, progress=False))
+    return {"correspondence": l3.correspondence(method, features(method, [test.batch(range(256))]))}
+
+
+@pytest.mark.learns
+def test_it_learns_a_few_classes_within_seconds() -> None:
+    assert learnt(0)["correspondence"] > 0.62
 
 
 # --- the recipe
