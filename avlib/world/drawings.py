@@ -22,7 +22,7 @@ FORMS = ("as drawn", "silhouette", "outline")
 """Ways to show a drawing: in its own colours; filled with one colour; its edges, inner ones too, in one colour."""
 _FINE = 2
 """Forms are made at this multiple of their final side."""
-_TELLING = 0.93
+_TELLING = 0.83
 """A silhouette that covers its box or a disc better than this (intersection over union) tells nothing."""
 
 
