@@ -345,12 +345,16 @@ def _pack_show(arguments: argparse.Namespace) -> None:
     from avlib.world import packs
 
     pack = packs.load(arguments.name)
-    rows = [["class", "pictures", "sounds: train", "val", "test"]]
+    rows = [["class", "drawings: train", "val", "test", "sounds: train", "val", "test"]]
     for k, name in enumerate(pack.classes):
-        pictures = int((pack.picture_label_M == k).sum())
-        counts = [str(int(((pack.sounds.label_M == k) & (pack.sounds.split_M == split)).sum())) for split in range(3)]
-        rows.append([name, str(pictures), *counts])
+        drawn = pack.drawings(pack.picture_label_M == k)
+        heard = [int(((pack.sounds.label_M == k) & (pack.sounds.split_M == split)).sum()) for split in range(3)]
+        rows.append([name, *map(str, (*drawn, *heard))])
     print(f"pack {pack.name}, sha256 {pack.sha256[:16]}\n\n{_columns(rows)}\n")
+    hands = [
+        f"{hand} {'/'.join(map(str, pack.drawings(pack.picture_hand_M == n)))}" for n, hand in enumerate(pack.hands)
+    ]
+    print(f"{len(pack.picture_label_M)} pictures by {', '.join(hands)} (drawings in train/val/test)")
     print(f"{len(pack.backdrop_label_M)} backdrops of {len(pack.places)} kinds: {', '.join(pack.places)}")
     print("\n".join(["", "sources and licences", *(f"  {line}" for line in pack.licences)]))
 

@@ -136,7 +136,8 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sounds = types.SimpleNamespace(label_M=torch.tensor([0, 0, 1]), split_M=torch.tensor([0, 2, 1]))
     pack = types.SimpleNamespace(
         name="toy", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
-        licences=("CC0: all",), picture_label_M=torch.tensor([0, 1, 1]), backdrop_label_M=torch.tensor([0, 0]),
+        licences=("CC0: all",), picture_label_M=torch.tensor([0, 1, 1]), picture_hand_M=torch.tensor([0, 0, 0]),
+        backdrop_label_M=torch.tensor([0, 0]), hands=("me",), drawings=lambda rows_M: (int(rows_M.sum()), 7, 8),
     )  # fmt: skip
     asked = []
     monkeypatch.setattr(packs, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
@@ -147,7 +148,11 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert asked == [("folder:some/where", Path("there"))] and (tmp_path / "where.safetensors").exists()
     assert cli.main(["pack", "show", "toy"]) == 0
     said = capsys.readouterr().out
-    assert "bell   1         1              0    1" in said and "CC0: all" in said
+    assert (
+        "bell   1                7    8     1              0    1" in said
+        and "3 pictures by me 3/7/8" in said
+        and "CC0: all" in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ _PLANE = torch.tensor(
 _FRAME = torch.cat([_YIQ[:1], _PLANE])
 
 _FROM = {
-    "red": 0.965, "orange": 0.035, "yellow": 0.12, "green": 0.2, "turquoise": 0.44, "blue": 0.55, "purple": 0.7,
+    "red": 0.965, "orange": 0.035, "yellow": 0.14, "green": 0.2, "turquoise": 0.44, "blue": 0.55, "purple": 0.7,
     "pink": 0.87,
 }  # fmt: skip
 NAMES = tuple(_FROM)
@@ -40,10 +40,15 @@ def chroma(rgb: Tensor) -> Tensor:
     return rgb @ _PLANE.T.to(rgb)
 
 
+def _angle(point: Tensor) -> Tensor:
+    """The direction of points (…, 2), turns in [0, 1)."""
+    turns = torch.atan2(point[..., 1], point[..., 0]) / (2 * math.pi)
+    return turns % 1.0 % 1.0  # just below 0 the first remainder rounds to 1
+
+
 def hue(rgb: Tensor) -> Tensor:
     """The hue of colours (…, 3), turns in [0, 1): red 0, then orange, yellow, green … as in `NAMES`."""
-    across, up = chroma(rgb).unbind(-1)
-    return torch.atan2(up, across) / (2 * math.pi) % 1.0
+    return _angle(chroma(rgb))
 
 
 def turn_matrix(turn_R: Tensor) -> Tensor:
@@ -85,5 +90,4 @@ def dominant(picture_MCHW: Tensor) -> tuple[Tensor, Tensor]:
     mean_M2 = (point_MNC * weight_MN[..., None]).sum(1)
     agreement_M = mean_M2.norm(dim=1) / size_MN.sum(1).clamp(min=1e-9)
     colourful_M = size_MN.sum(1) / weight_MN.sum(1).clamp(min=1e-9) / _FULL
-    hue_M = torch.atan2(mean_M2[:, 1], mean_M2[:, 0]) / (2 * math.pi) % 1.0
-    return hue_M, agreement_M * colourful_M.clamp(max=1.0)
+    return _angle(mean_M2), (agreement_M * colourful_M.clamp(max=1.0)).clamp(max=1.0)

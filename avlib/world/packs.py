@@ -121,6 +121,13 @@ class Pack(_Moves):
     licences: tuple[str, ...]
     photographic: bool = False
 
+    def drawings(self, rows_M: Tensor) -> tuple[int, int, int]:
+        """How many drawings there are in train, val and test among the pictures that the mask ``rows_M`` names."""
+        train, val, test = (
+            len(self.picture_drawing_M[rows_M & (self.picture_split_M == s)].unique()) for s in range(3)
+        )
+        return train, val, test
+
     @cached_property
     def sha256(self) -> str:
         """Hash of all content, whatever file it came from."""
@@ -255,7 +262,7 @@ def _tuples(value: Any) -> Any:
 
 
 def save(pack: Pack, path: Path | str) -> Path:
-    """Write one ``.safetensors`` file, its sounds as FLAC, its pictures zipped; the old one stays until the new one is whole."""
+    """Write one file, sounds as FLAC, pictures zipped; the old one stays until the new one is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors, text = _flatten(pack)

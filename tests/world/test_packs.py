@@ -101,14 +101,16 @@ def test_no_picture_of_a_split_is_nearly_that_of_another(orchestra: Pack) -> Non
 
 
 def test_nearest_neighbours_on_pixels_know_few_of_the_new_drawings(orchestra: Pack) -> None:
-    """Nobody could tell from pixels alone what a thing is that another hand drew."""
+    """Found .24 as drawn and .59 over all forms, where all are centred, upright, on grey and of one size and ink."""
     row_2MN = thumbnails(orchestra)
-    train, test = ((orchestra.picture_split_M == split).nonzero().flatten() for split in (0, 2))
-    near_TM = torch.einsum("tn,fmn->ftm", row_2MN[0, test], row_2MN[:, train]).amax(0)
-    label_T = orchestra.picture_label_M[train[near_TM.argmax(1)]]
-    right_T = (label_T == orchestra.picture_label_M[test]).float()
-    print(f"1-NN on pixels, test pictures by train pictures: {right_T.mean():.2f}")
-    assert right_T.mean() < 0.6
+    for forms, bound in (((0,), 0.4), ((0, 1, 2), 0.7)):
+        shown_M = torch.isin(orchestra.picture_form_M, torch.tensor(forms))
+        train, test = ((shown_M & (orchestra.picture_split_M == split)).nonzero().flatten() for split in (0, 2))
+        near_TM = torch.einsum("tn,fmn->ftm", row_2MN[0, test], row_2MN[:, train]).amax(0)
+        label_T = orchestra.picture_label_M[train[near_TM.argmax(1)]]
+        right = float((label_T == orchestra.picture_label_M[test]).float().mean())
+        print(f"1-NN on pixels, test by train, forms {forms}: {right:.2f}")
+        assert right < bound
 
 
 def test_a_drawing_is_in_one_split_with_all_its_forms(orchestra: Pack) -> None:
@@ -125,15 +127,11 @@ def test_a_drawing_is_in_one_split_with_all_its_forms(orchestra: Pack) -> None:
 
 
 def test_each_thing_is_drawn_by_three_or_more_and_hands_are_not_splits(orchestra: Pack) -> None:
-    def drawn(rows: Tensor) -> list[int]:
-        """Drawings among these rows in train, val and test."""
-        return [len(orchestra.picture_drawing_M[rows & (orchestra.picture_split_M == s)].unique()) for s in range(3)]
-
     for k, name in enumerate(orchestra.classes):
-        train, *held_out = drawn(orchestra.picture_label_M == k)
+        train, *held_out = orchestra.drawings(orchestra.picture_label_M == k)
         assert train >= 1 and held_out == ([1, 2] if train + sum(held_out) >= 6 else [1, 1]), name
     for hand in range(len(orchestra.hands)):
-        train, val, test = drawn(orchestra.picture_hand_M == hand)
+        train, val, test = orchestra.drawings(orchestra.picture_hand_M == hand)
         total = train + val + test
         assert 0.15 < test / total < 0.4 and 0.08 < val / total < 0.3, orchestra.hands[hand]
 
@@ -203,7 +201,7 @@ def test_sounds_are_at_one_level(orchestra: Pack) -> None:
 
 
 def test_the_default_pack_is_small_enough_to_travel(orchestra: Pack, tmp_path: Path) -> None:
-    assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 56e6
+    assert packs.save(orchestra, tmp_path / "o.safetensors").stat().st_size < 48e6
 
 
 # --------------------------------------------------------------------------------------------------- one file a pack
@@ -390,6 +388,16 @@ def test_few_items_reach_every_split(count: int, splits: list[int]) -> None:
     assert sorted(split for _, split in made) == splits and {item for item, _ in made} == set(range(count))
 
 
+def test_twins_among_photographs_stay_together() -> None:
+    noise = np.random.default_rng(0)
+    a, b, c = (noise.integers(0, 255, (96, 96, 4), dtype=np.uint8) for _ in range(3))
+    brighter = np.clip(a.astype(int) * 0.9 + 12, 0, 255).astype(np.uint8)
+    groups = recorded.alike([a, b, a[:, ::-1], c, brighter])
+    assert [len(group) for group in groups] == [3, 1, 1]
+    assert groups[0][2] is brighter and groups[1][0] is b
+    assert len(recorded.alike([np.full((96, 96, 4), 7, np.uint8), a])) == 2  # a picture of one colour is no error
+
+
 # ------------------------------------------------------------------------------------------------------- real data
 
 
@@ -400,6 +408,11 @@ def test_folds_become_splits() -> None:
         recorded._fold_splits((1, 2, 3, 4, 5))
     with pytest.raises(ValueError, match=r"train_folds must be some of .*not \(7,\)"):
         recorded._fold_splits((7,))
+
+
+def test_every_thing_of_real_recordings_has_a_family() -> None:
+    names = [*recorded.PHOTOS, *(name for name, _ in recorded.ESC.values())]
+    assert all(recorded._families(names)) and recorded._families(["unheard of"]) == ((),)
 
 
 def test_every_category_of_esc_has_a_drawing_of_its_own() -> None:
@@ -418,6 +431,9 @@ def test_recordings_of_esc_stay_in_their_folds(real_data: Path, mute: None, monk
     monkeypatch.setattr(esc50, "clips", lambda folder, only_esc10=None: few)
     pack = packs.build("esc", real_data)
     assert pack.classes == ("dog", "rain cloud") and not pack.photographic
+    for k in range(2):  # three hands, one a split
+        assert pack.drawings(pack.picture_label_M == k) == (1, 1, 1)
+    assert pack.families == (("animal", "mammal"), ("nature", "weather"))
     held_out = packs.build("esc", real_data, train_folds=(1, 2, 3, 4))
     for k, kind in enumerate(("dog", "rain")):
         for made, folds in ((pack, {0: (1, 2, 3), 1: (4,), 2: (5,)}), (held_out, {0: (1, 2, 3, 4), 1: (5,), 2: (5,)})):
