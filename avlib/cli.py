@@ -187,6 +187,11 @@ def _add_claims(commands: Any) -> None:
     made.add_argument("--arms", metavar="A,B", help="only these arms; the record keeps the others")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
     made.add_argument("--fresh", action="store_true", help="measure again what could be kept")
+    made.add_argument(
+        "--seal",
+        action="store_true",
+        help="where only code changed: keep a cell whose first batches, losses and scores are still the same",
+    )
 
 
 def _seeds(text: str) -> int | list[int]:
@@ -201,9 +206,8 @@ def _claims(arguments: argparse.Namespace) -> None:
 
     method, profile = arguments.method, arguments.profile
     arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
-    record = results.run_claims(
-        method, profile, arguments.seeds, arguments.jobs, arms, arguments.device, arguments.fresh, _say
-    )
+    how = {"jobs": arguments.jobs, "device": arguments.device, "fresh": arguments.fresh, "seal": arguments.seal}
+    record = results.run_claims(method, profile, arguments.seeds, arms=arms, say=_say, **how)
     print(f"\n{side_by_side(record)}\n\n{record.verdicts()}\n")
     for line in record.stale():
         print(f"stale: {line}")

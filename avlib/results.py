@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,6 +46,7 @@ class Cell:
         key: fingerprint of the code, arm, budget and seed that made it, see `avlib.provenance.cell_key`.
         origin: lock, versions, device, threads, commit and date of its run; never rewritten.
         seals: later keys that were proved to give the same, each with its ``key``, ``commit`` and ``date``.
+        witness: what the proof compares, see `avlib.seal.witness`.
     """
 
     arm: str
@@ -54,7 +55,8 @@ class Cell:
     seconds: float
     key: str
     origin: dict[str, Any]
-    seals: tuple[dict[str, str], ...] = ()
+    seals: tuple[dict[str, str | None], ...] = ()
+    witness: dict[str, Any] = field(default_factory=dict)
 
     def stands_for(self, key: str) -> bool:
         """Would the code of this key measure the same?"""
@@ -317,6 +319,7 @@ def run_claims(
     arms: Sequence[str] | None = None,
     device: str = "auto",
     fresh: bool = False,
+    seal: bool = False,
     say: Say = print,
 ) -> Record:
     """Measure the arms of a method with several seeds, and record each cell as it comes.
@@ -330,6 +333,7 @@ def run_claims(
         jobs, device: processes side by side (a seed each), and where.
         arms: only these.
         fresh: measure again what could be kept.
+        seal: where only the code changed, prove that a cell still stands (see `avlib.seal`) instead of measuring it.
         say: called with a line for each cell; with ``jobs > 1`` in other processes, so a function of a module.
 
     Raises:
@@ -344,6 +348,8 @@ def run_claims(
         raise ValueError(f"jobs={jobs}: at least one is needed")
     _check_place(folder() / profile)
     before, keys = _cells(path_of(name, profile)), _keys(name, profile, asked)
+    if seal:
+        before |= _sealed(name, budget, {at: before[at] for at in asked if at in before}, keys, device, say)
     kept = {at: before[at] for at in asked if not fresh and at in before and before[at].stands_for(keys[at])}
     lost = sorted({arm for arm, _ in before if arm not in recipe.ARMS})
     if kept or lost:  # they may come from the installed package, whose files stay as they are
@@ -358,6 +364,38 @@ def run_claims(
             todo.setdefault(seed, {})[arm] = keys[arm, seed]
     _run([(name, budget, seed, keyed, device, say) for seed, keyed in todo.items()], jobs)
     return read(name, profile)
+
+
+def _sealed(
+    name: str,
+    budget: Profile,
+    cells: dict[tuple[str, int], Cell],
+    keys: dict[tuple[str, int], str],
+    device: str,
+    say: Say,
+) -> dict[tuple[str, int], Cell]:
+    """The cells whose code changed and does the same, each with a seal; what the others lack is said."""
+    from avlib import seal
+
+    found = {}
+    for (arm, seed), cell in cells.items():
+        if cell.stands_for(keys[arm, seed]):
+            continue
+        why = "no witness was kept"
+        if cell.witness:
+            now = seal.witness(recipes.load(name), budget, seed, arm, device)
+            why = "; ".join(seal.differences(cell.witness, now)[:2])
+        if why:
+            say(f"{arm}, seed {seed}: not sealed: {why}")
+            continue
+        proof = {"key": keys[arm, seed], "commit": provenance.commit(provenance.ROOT.parent), "date": _today()}
+        found[arm, seed] = replace(cell, seals=(*cell.seals, proof))
+        say(f"{arm}, seed {seed}: sealed, other code and the same behaviour")
+    return found
+
+
+def _today() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _asked(
@@ -427,7 +465,7 @@ def _begin_worker(threads: int, stop: Any) -> None:
 
 def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], device: str, say: Say) -> None:
     """Measure arms with one seed, each with its key, and record each as it comes."""
-    from avlib import experiment
+    from avlib import experiment, seal
 
     recipe, run = recipes.load(name), experiment.Run(budget, seed, device)
     for arm, key in keys.items():
@@ -443,6 +481,10 @@ def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], devic
         put(name, budget.name, [cell])
         numbers = ", ".join(f"{metric} {value:.4g}" for metric, value in plain.items())
         say(f"{arm}, seed {seed}: {cell.seconds:.0f} s, {numbers}")
+        try:
+            put(name, budget.name, [replace(cell, witness=seal.witness(recipe, budget, seed, arm, device))])
+        except (ValueError, RuntimeError) as error:  # a cell counts without it; it only cannot be sealed
+            say(f"{arm}, seed {seed}: no witness, because {error}")
 
 
 def _origin(device: str) -> dict[str, Any]:
@@ -457,7 +499,7 @@ def _origin(device: str) -> dict[str, Any]:
         "device": provenance.device_name("cuda" if on_gpu else "cpu"),
         "threads": torch.get_num_threads(),
         "commit": provenance.commit(provenance.ROOT.parent),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": _today(),
     }
 
 

@@ -41,8 +41,9 @@ def train(run, arm):
 
 def measure(method, run, arm):
     seed = run.seed
-    with open(HERE / "ran.txt", "a") as file:
-        file.write(f"{arm} {seed}\\n")
+    if not hasattr(run, "learnt"):  # not for a witness
+        with open(HERE / "ran.txt", "a") as file:
+            file.write(f"{arm} {seed}\\n")
     if (HERE / "stop").exists() and (arm, seed) == ("shuffled", 1):
         raise KeyboardInterrupt
     while (HERE / "wait").exists() and seed == 1:
@@ -108,7 +109,7 @@ def test_the_file_holds_cells_with_their_origin_and_no_verdict(place: Path) -> N
         ("trained", 0), ("trained", 1), ("trained", 2), ("untrained", 0),
     ]  # fmt: skip
     cell = data["cells"][0]
-    assert cell.keys() == {"arm", "seed", "metrics", "seconds", "key", "origin", "seals"}
+    assert cell.keys() == {"arm", "seed", "metrics", "seconds", "key", "origin", "seals", "witness"}
     assert cell["origin"].keys() == {"lock", "versions", "device", "threads", "commit", "date"}
     assert cell["origin"]["versions"] == provenance.versions() and cell["origin"]["threads"] == 1
     assert "CPU" in cell["origin"]["device"] and re.fullmatch(r"20..-..-..T.*\+00:00", cell["origin"]["date"])
@@ -283,6 +284,41 @@ def test_a_seal_vouches_for_a_cell(place: Path) -> None:
     assert [line.split(",")[0] for line in record.stale()] == ["untrained", "shuffled"]
     assert record.cells[0].seals == (seal,) and record.cells[0].origin == before.cells[0].origin
     assert "trained 0" not in ran(place)[3:] and run(1).cells[0] == record.cells[0]
+
+
+def test_a_refactored_recipe_is_sealed_and_not_run(place: Path) -> None:
+    before = run().cells
+    edit(place, "return nn.Identity()", "made = [nn.Identity()]\n    return made[0]")
+    assert len(results.read(NAME, "smoke").stale()) == 3
+    said: list[str] = []
+    record = run(seal=True, say=said.append)
+    assert len(ran(place)) == 9 and record.stale() == []
+    assert said[0] == "trained, seed 0: sealed, other code and the same behaviour"
+    for old, new in zip(before, record.cells, strict=True):
+        assert replace(new, seals=()) == old and new.seals[0]["key"] != old.key and new.seals[0]["date"]
+    run()
+    assert len(ran(place)) == 9
+
+
+def test_what_behaves_otherwise_is_not_sealed_but_measured(place: Path) -> None:
+    run()
+    edit(place, '"trained": 0.9', '"trained": 0.8')
+    said: list[str] = []
+    record = run(seal=True, say=said.append)
+    assert sorted(set(ran(place)[9:])) == [f"trained {seed}" for seed in range(3)]
+    assert "trained, seed 0: not sealed: accuracy was 0.9, is 0.8; error was 0.1, is 0.2" in said
+    assert any(line.startswith("untrained, seed 0: sealed") for line in said) and record.stale() == []
+    assert record.value("trained", "accuracy") == pytest.approx(0.81)
+
+
+def test_a_cell_without_a_witness_is_not_sealed(place: Path) -> None:
+    run(1)
+    data = json.loads(file_of(place).read_text())
+    file_of(place).write_text(json.dumps(data | {"cells": [{**cell, "witness": {}} for cell in data["cells"]]}))
+    edit(place, "return nn.Identity()", "return nn.Sequential()")
+    said: list[str] = []
+    run(1, seal=True, say=said.append)
+    assert "trained, seed 0: not sealed: no witness was kept" in said and len(ran(place)) == 6
 
 
 def test_an_arm_that_the_recipe_lost_leaves_the_record(place: Path) -> None:
