@@ -1,7 +1,8 @@
 """What a result was made with, and whether that has changed since.
 
-A chapter or a record depends on the definitions that its code reaches (see `avlib.reach`), each with its own hash.
-Changing a comment, a docstring, the layout or a function that nobody reaches changes no hash.
+A chapter or a cell of a record depends on the definitions that its code reaches (see `avlib.reach`), each with its
+fingerprint (see `avlib.fingerprint`). Nothing changes one that cannot change a result: comments, docstrings, layout,
+annotations, texts of errors, names that nobody else sees, the place of a definition, a function that nobody reaches.
 """
 
 from __future__ import annotations
