@@ -83,11 +83,13 @@ def dominant(picture_MCHW: Tensor) -> tuple[Tensor, Tensor]:
     Chroma is how much the coloured pixels agree (1: all have one hue) times how colourful they are; black lines, greys
     and what is transparent weigh nothing.
     """
-    image = picture_MCHW.float() / 255
+    image = picture_MCHW.double() / 255
     point_MNC = chroma(image[:, :3].flatten(2).transpose(1, 2))
     weight_MN = image[:, 3].flatten(1)
     size_MN = point_MNC.norm(dim=2) * weight_MN
     mean_M2 = (point_MNC * weight_MN[..., None]).sum(1)
     agreement_M = mean_M2.norm(dim=1) / size_MN.sum(1).clamp(min=1e-9)
     colourful_M = size_MN.sum(1) / weight_MN.sum(1).clamp(min=1e-9) / _FULL
-    return _angle(mean_M2), (agreement_M * colourful_M.clamp(max=1.0)).clamp(max=1.0)
+    chroma_M = (agreement_M * colourful_M.clamp(max=1.0)).clamp(max=1.0)
+    # rounded, so that every processor gets the same
+    return (_angle(mean_M2).round(decimals=4) % 1.0).float(), chroma_M.round(decimals=4).float()

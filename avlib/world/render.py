@@ -1,8 +1,8 @@
 """Latents to pixels and samples: batched torch, on any device.
 
 Pictures are painted only where they lie: each thing is sampled into a small window and pasted into the frame. What
-decides a pixel or a sample is computed in double precision or exactly (places lie on a fine grid, sums of squares are
-whole numbers), so that every processor, every batch and any number of threads give the same bytes.
+decides a pixel or a sample is computed in double precision or exactly (sprites and places lie on fine grids, sums of
+squares are whole numbers), so that every processor, every batch and any number of threads give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avlib.types import RATE
+from avlib.types import RATE, _Moves
 from avlib.world import colours
 from avlib.world.packs import Pack, SoundBank
 from avlib.world.presets import Preset
@@ -27,23 +27,27 @@ DIRECTIONS = 72
 _LEVEL = 0.08
 """RMS of one thing at 0 dB of gain, so that three of them seldom leave -1…1."""
 _MARGIN = 1.15
-"""Side of a sprite, which has a rim and a shadow, over that of its picture."""
+"""Side of a sprite, which has a rim and a shadow, over that of its picture, at the least."""
+_FINE = 256
+"""Ink is a multiple of 1/256, and a sprite is looked up at multiples of 1/256 of its pixels: products are exact."""
 _GRID = 4096
 """Centres of things lie on a grid of 1/4096 px, on which differences to pixels are exact."""
 
 
 @dataclass(frozen=True)
-class Sprites:
+class Sprites(_Moves):
     """Pictures with shadow and rim, ready for one size: those of a pack that a world may show.
 
     Attributes:
-        image_RCHW: float RGBA, premultiplied.
+        image_RCHW: float RGBA, premultiplied; their side is a power of two.
+        share: side of the drawing itself over that of its sprite.
         reach_RK, extent_RK: how far each drawing, and how far its rim and shadow, extend in each of 72 directions, in
             half sides of the drawing.
         place_M: where a picture of the pack lies among them.
     """
 
     image_RCHW: Tensor
+    share: float
     reach_RK: Tensor
     extent_RK: Tensor
     place_M: Tensor
@@ -66,16 +70,14 @@ class Stage:
     noise_S: Tensor
 
 
-def _drawn(picture_MCHW: Tensor, pixels: int, rim: bool) -> Tensor:
-    """RGBA uint8 -> premultiplied float sprites (M, 4, ``pixels``, ``pixels``) with a pale rim and a soft shadow."""
-    inner = round(pixels / _MARGIN)
+def _drawn(picture_MCHW: Tensor, inner: int, side: int, rim: bool) -> Tensor:
+    """RGBA uint8 -> premultiplied float sprites (M, 4, ``side``, ``side``) with a pale rim and a soft shadow."""
     image = picture_MCHW.double() / 255
     image = torch.cat([image[:, :3] * image[:, 3:], image[:, 3:]], 1)
     image = F.interpolate(image, (inner, inner), mode="bilinear", antialias=True, align_corners=False)
-    left = (pixels - inner) // 2
-    image = F.pad(image, (left, pixels - inner - left) * 2)
+    image = F.pad(image, ((side - inner) // 2,) * 4)
     if not rim:
-        return image.float()
+        return ((image * _FINE).round() / _FINE).float()
     alpha = image[:, 3:]
     wide = max(1, round(inner / 32))
     pale = F.max_pool2d(alpha, 2 * wide + 1, 1, wide)
@@ -84,7 +86,8 @@ def _drawn(picture_MCHW: Tensor, pixels: int, rim: bool) -> Tensor:
     soft = 2 * (wide + 1) + 1
     shadow = F.avg_pool2d(F.avg_pool2d(pale, soft, 1, soft // 2), soft, 1, soft // 2).roll((wide + 1, wide), (2, 3))
     black = torch.cat([torch.zeros_like(image[:, :3]), 0.45 * shadow * (shadow > 0.01)], 1)
-    return (image + (1 - image[:, 3:]) * black).float()
+    image = image + (1 - image[:, 3:]) * black
+    return ((image * _FINE).round() / _FINE).float()
 
 
 def _support(solid_MHW: Tensor) -> Tensor:
@@ -102,16 +105,18 @@ def _support(solid_MHW: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _sprites(picture_MCHW: Tensor, rows: tuple[int, ...], pixels: int, rim: bool) -> Sprites:
-    """The pictures ``rows`` of a pack as sprites."""
-    image_RCHW = _drawn(picture_MCHW[list(rows)], pixels, rim)
+def _sprites(picture_MCHW: Tensor, rows: tuple[int, ...], inner: int, rim: bool) -> Sprites:
+    """The pictures ``rows`` of a pack as sprites, the drawing itself ``inner`` px wide."""
+    side = 1 << math.ceil(math.log2(inner * _MARGIN))
+    image_RCHW = _drawn(picture_MCHW[list(rows)], inner, side, rim)
     place_M = torch.zeros(len(picture_MCHW), dtype=torch.int64)
     place_M[list(rows)] = torch.arange(len(rows))
     return Sprites(
         image_RCHW=image_RCHW,
+        share=inner / side,
         reach_RK=_support(picture_MCHW[list(rows), 3] > 127),
         # bilinear sampling reaches a pixel beyond the last one
-        extent_RK=_support(image_RCHW[:, 3] > 0) * _MARGIN + 3 * _MARGIN / pixels,
+        extent_RK=(_support(image_RCHW[:, 3] > 0) * side + 3) / inner,
         place_M=place_M,
     )
 
@@ -147,13 +152,13 @@ def _loudness(bank: SoundBank) -> Tensor:
 def prepare(pack: Pack, cast: Cast, dials: Preset, size: int, seed: int, device: torch.device | str) -> Stage:
     """Everything that does not depend on the scene, computed once."""
     largest = dials.side[1] * (1.3 if dials.motion else 1.0)
-    pixels = max(8, 2 * round(largest * size * _MARGIN / 2))
+    inner = max(6, 2 * round(largest * size / 2))
     picture_MCHW = pack.faces_MCHW if dials.faces else pack.picture_MCHW
-    sprites = _sprites(picture_MCHW, cast.shown(dials), pixels, dials.faces or not pack.photographic)
+    sprites = _sprites(picture_MCHW, cast.shown(dials), inner, dials.faces or not pack.photographic)
     bank = pack.speech if dials.faces or dials.speech else pack.sounds
     return Stage(
         size=size,
-        sprites=Sprites(*(getattr(sprites, field.name).to(device) for field in fields(sprites))),
+        sprites=sprites.to(device),
         backdrop_MCHW=_distant(pack.backdrop_MCHW, round(size * 1.5)).to(device),
         bank=bank.to(device),
         loudness_MQ=_loudness(bank).to(device),
@@ -363,8 +368,8 @@ def _backdrops(scene: Scene, stage: Stage) -> Tensor:
 class Placed:
     """Things in frames, one row each: which frame, which slot, which sprite, where and how it lies.
 
-    ``inverse`` leads from px about the centre to the sprite, which spans -1…1; ``turn`` is the turn of its hue;
-    ``middle`` and ``span`` (px) are those of what it covers, rim and shadow among it.
+    ``inverse`` leads from px about the centre to the sprite, in 1/256 of its pixels from its middle; ``turn`` turns its
+    hue; ``middle`` and ``span`` (px) are those of what it covers, rim and shadow among it.
     """
 
     frame_R: Tensor
@@ -390,6 +395,7 @@ def _placed(scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor) -> Placed:
     span_BNT = torch.maximum(left + right, top + bottom) * 1.002 + 1
     middle_BNT2 = pose.centre_BNT2 + torch.stack([right - left, bottom - top], -1) / 2
     clip, slot, time = scene.visible_BN[:, :things, None].expand(count, things, times).nonzero(as_tuple=True)
+    half = stage.sprites.share * stage.sprites.image_RCHW.shape[-1] / 2
     order = span_BNT[clip, slot, time].argsort(stable=True)
     clip, slot, time = clip[order], slot[order], time[order]
     return Placed(
@@ -397,7 +403,7 @@ def _placed(scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor) -> Placed:
         slot_R=slot,
         sprite_R=sprite_BN[clip, slot],
         centre_R2=pose.centre_BNT2[clip, slot, time].float(),
-        inverse_R22=(_inverse(pose.map_BNT22[clip, slot, time]) / _MARGIN).float(),
+        inverse_R22=(_inverse(pose.map_BNT22[clip, slot, time]) * (half * _FINE)).float(),
         turn_R33=colours.turn_matrix(scene.hue_BN.double()).float()[clip, slot],
         loud_R=loud_BNT[clip, slot, time],
         middle_R2=middle_BNT2[clip, slot, time],
@@ -405,8 +411,8 @@ def _placed(scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor) -> Placed:
     )
 
 
-def _window(thing: Placed, size: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each window looks into its sprite (R, P, P, 2), and its left and top pixel in the frame (R, 2)."""
+def _window(thing: Placed, size: int, width: int, side: int) -> tuple[Tensor, Tensor]:
+    """Where each window looks into its sprite, ``side`` px wide, (R, P, P, 2); its corner in the frame (R, 2)."""
     # a window never leaves the frame, so nothing has to be padded: it looks at another part of the sprite instead
     corner_R2 = (thing.middle_R2 - width / 2).round().clamp(0, size - width)
     step_P = torch.arange(width, device=corner_R2.device) + 0.5
@@ -418,7 +424,7 @@ def _window(thing: Placed, size: int, width: int) -> tuple[Tensor, Tensor]:
     grid_RPP2 = torch.empty(len(corner_R2), width, width, 2, device=corner_R2.device)
     for axis in (0, 1):
         torch.add(across_R2P[:, axis, None], down_R2P[:, axis, :, None], out=grid_RPP2[..., axis])
-    return grid_RPP2, corner_R2.long()
+    return grid_RPP2.round_().mul_(2 / (side * _FINE)), corner_R2.long()
 
 
 def _coloured(image_RCPP: Tensor, turn_R33: Tensor) -> Tensor:
@@ -435,9 +441,9 @@ def _coloured(image_RCPP: Tensor, turn_R33: Tensor) -> Tensor:
     return out
 
 
-def _mouth(patch: Tensor, grid: Tensor, open_R: Tensor) -> Tensor:
+def _mouth(patch: Tensor, grid: Tensor, share: float, open_R: Tensor) -> Tensor:
     """Paint a mouth that opens with the voice into a face's window (premultiplied RGBA)."""
-    u, v = grid[..., 0] * 1.15, grid[..., 1] * 1.15
+    u, v = grid[..., 0] / share, grid[..., 1] / share
     height = (0.03 + 0.2 * open_R)[:, None, None]
     inside = ((1 - ((u / 0.26) ** 2 + ((v - 0.4) / height) ** 2)) * 6).clamp(0, 1)[:, None]
     colour = torch.tensor([0.35, 0.07, 0.1, 1.0], device=patch.device).view(1, 4, 1, 1)
@@ -470,12 +476,12 @@ def _patches(things: Placed, stage: Stage, faces: bool, turned: bool) -> list[Pa
             continue
         some = things.rows(part)
         width = min(stage.size, math.ceil(float(some.span_R[-1])))
-        grid, corner_R2 = _window(some, stage.size, width)
+        grid, corner_R2 = _window(some, stage.size, width, stage.sprites.image_RCHW.shape[-1])
         image_RCPP = F.grid_sample(stage.sprites.image_RCHW[some.sprite_R], grid, align_corners=False)
         if turned:
             image_RCPP = _coloured(image_RCPP, some.turn_R33)
         if faces:
-            image_RCPP = _mouth(image_RCPP, grid, some.loud_R)
+            image_RCPP = _mouth(image_RCPP, grid, stage.sprites.share, some.loud_R)
         lots.append(Patches(image_RCPP, some.frame_R, some.slot_R, corner_R2))
     return lots
 

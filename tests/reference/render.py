@@ -31,8 +31,8 @@ def thing(world: World, scene, n: int) -> torch.Tensor:
     centre = torch.stack([scene.x_BN[0, n], scene.y_BN[0, n]]).double() * size
     at = torch.arange(size).double() + 0.5
     pixel_HW2 = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
-    # a sprite is 1.15 times as wide as its picture
-    grid = torch.linalg.solve(whole, (pixel_HW2 - centre)[..., None])[..., 0] / 1.15
+    # a sprite is wider than its picture
+    grid = torch.linalg.solve(whole, (pixel_HW2 - centre)[..., None])[..., 0] * world.stage.sprites.share
     sprite = world.stage.sprites.image_RCHW[world.stage.sprites.place_M[scene.picture_BN[0, n]]].double()
     rgba = F.grid_sample(sprite[None], grid[None], align_corners=False)[0]
     ink = torch.einsum("cd,dhw->chw", colours.turn_matrix(scene.hue_BN[0, n].double()), rgba[:3])

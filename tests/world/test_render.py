@@ -46,7 +46,8 @@ def test_windows_paint_what_the_whole_frame_would_show(dials: dict) -> None:
     world = World(size=48, **dials)
     image_BCHW = world.batch(range(24)).image_BCHW
     for n, image_CHW in enumerate(image_BCHW):
-        assert (image_CHW - reference.frame(world, n)).abs().max() < 2e-3
+        # sprites are looked up at multiples of 1/256 of their pixels
+        assert (image_CHW - reference.frame(world, n)).abs().max() < 8e-3
 
 
 @pytest.mark.parametrize("warp", [0.0, 0.4])
