@@ -238,11 +238,6 @@ def _smaller(image_HWC: np.ndarray) -> np.ndarray:
     return (whole.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def emoji(codes: str, side: int = 96) -> np.ndarray:
-    """OpenMoji's drawing, as drawn: ``"1F3BA"`` or ``"1F426-200D-2B1B"``, (side, side, 4) uint8, straight alpha."""
-    return sheet(f"openmoji:{codes}", side)[0]
-
-
 def head(name: str, mouth: tuple[int, int], skin: tuple[float, float, float], side: int = 96) -> np.ndarray:
     """A head whose mouth is painted over with the colour around it, (side, side, 4) uint8, straight alpha.
 
