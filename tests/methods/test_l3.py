@@ -24,12 +24,18 @@ def world() -> World:
     return World(size=32)
 
 
-@pytest.mark.parametrize("all_pairs", [True, False])
-def test_an_indifferent_net_pays_ln_2(world: World, all_pairs: bool) -> None:
-    method = LookListenLearn(dim=16, width=4, all_pairs=all_pairs)
+@pytest.mark.parametrize(("pairs", "parts"), [("cyclic", 1), ("all", 1), ("choice", 8)])
+def test_an_indifferent_net_pays_ln_2_and_ln_b_for_a_choice(world: World, pairs: str, parts: int) -> None:
+    method = LookListenLearn(dim=16, width=4, pairs=pairs)
     nn.init.zeros_(method.fusion.output.weight)
     nn.init.zeros_(method.fusion.output.bias)
-    assert float(method.loss(world.batch(range(8)), 0)["loss"].detach()) == pytest.approx(math.log(2), abs=1e-6)
+    found = float(method.loss(world.batch(range(8)), 0)["loss"].detach())
+    assert found == pytest.approx(math.log(2) + math.log(parts), abs=1e-6)
+
+
+def test_other_pairs_are_named() -> None:
+    with pytest.raises(ValueError, match="pairs of Look, Listen and Learn 'al'"):
+        LookListenLearn(pairs="al")
 
 
 def test_all_pairs_hold_the_true_pairs_on_the_diagonal() -> None:
@@ -51,7 +57,7 @@ def test_the_fusion_is_a_layer_of_the_concatenation() -> None:
 
 @pytest.mark.parametrize("step", range(20))
 def test_a_false_pair_is_never_a_clip_with_itself(world: World, step: int) -> None:
-    method = LookListenLearn(dim=16, width=4, all_pairs=False)
+    method = LookListenLearn(dim=16, width=4, pairs="cyclic")
     seen = []
     method.fusion.pairs = lambda image, audio: seen.append((image, audio)) or image.sum(1)  # type: ignore[method-assign]
     method.loss(world.batch(range(6)), step)
@@ -62,7 +68,7 @@ def test_a_false_pair_is_never_a_clip_with_itself(world: World, step: int) -> No
 @pytest.mark.parametrize("step", range(3))
 def test_the_loss_of_cyclic_pairs_is_that_of_a_loop(world: World, step: int) -> None:
     torch.manual_seed(step)
-    method = LookListenLearn(dim=8, width=4, all_pairs=False).double()
+    method = LookListenLearn(dim=8, width=4, pairs="cyclic").double()
     batch = world.batch(range(5))
     batch = replace(batch, wave_BS=batch.wave_BS.double(), image_BCHW=batch.frame_BCHW.double())
     asked = []
