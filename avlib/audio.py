@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 MelScale = Literal["htk", "slaney"]
 
@@ -128,7 +128,7 @@ class LogMel(nn.Module):
     def __init__(
         self,
         bands: int = 64,
-        rate: float = RATE,
+        rate: float = SAMPLE_RATE,
         n_fft: int = 512,
         window: int = 400,
         hop: int = 160,

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avlib.errors import unknown
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 Source = str | os.PathLike[str] | bytes
 Format = Literal["wav", "ogg", "mp3", "flac"]
@@ -45,7 +45,7 @@ class Clip(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------ sound
 
 
-def read_audio(source: Source, rate: int = RATE, track: int = 0, allow_silent: bool = False) -> Tensor:
+def read_audio(source: Source, rate: int = SAMPLE_RATE, track: int = 0, allow_silent: bool = False) -> Tensor:
     """The sound of an audio or video file, mono, as wave_S: float, −1…1, at ``rate`` Hz.
 
     Args:
@@ -217,7 +217,7 @@ def read_video(
     seconds: float | None = None,
     video_stream: int = 0,
     audio_stream: int = 0,
-    rate: int = RATE,
+    rate: int = SAMPLE_RATE,
     allow_silent: bool = False,
 ) -> Clip:
     """Picture and sound of a video, in step: frame t and sample round(t / fps · rate) belong to the same moment.
@@ -332,7 +332,7 @@ def _checked(wave_S: Tensor, rate: int) -> Tensor:
     return wave_S.detach().cpu().float().clamp(-1, 1)
 
 
-def encode_audio(wave_S: Tensor, rate: int = RATE, format: Format = "mp3", squeeze: float = 0.5) -> bytes:
+def encode_audio(wave_S: Tensor, rate: int = SAMPLE_RATE, format: Format = "mp3", squeeze: float = 0.5) -> bytes:
     """The bytes of a mono sound file. MP3 and WAV play in every browser; samples beyond ±1 are clipped.
 
     Args:
@@ -354,12 +354,12 @@ def encode_audio(wave_S: Tensor, rate: int = RATE, format: Format = "mp3", squee
     return file.getvalue()
 
 
-def encode_wav(wave_S: Tensor, rate: int = RATE) -> bytes:
+def encode_wav(wave_S: Tensor, rate: int = SAMPLE_RATE) -> bytes:
     """The bytes of a 16-bit WAV file; see `encode_audio`."""
     return encode_audio(wave_S, rate, "wav")
 
 
-def write_wav(path: str | os.PathLike[str], wave_S: Tensor, rate: int = RATE) -> Path:
+def write_wav(path: str | os.PathLike[str], wave_S: Tensor, rate: int = SAMPLE_RATE) -> Path:
     """Write a 16-bit WAV file; an existing one stays until the new one is whole."""
     return _write(Path(path), encode_wav(wave_S, rate))
 
@@ -426,7 +426,7 @@ def read_image(source: Source) -> Tensor:
 
 
 def write_video(
-    path: str | os.PathLike[str], video_TCHW: Tensor, wave_S: Tensor | None, fps: float, rate: int = RATE
+    path: str | os.PathLike[str], video_TCHW: Tensor, wave_S: Tensor | None, fps: float, rate: int = SAMPLE_RATE
 ) -> Path:
     """Write an .mp4 (H.264 and AAC) or .webm (VP9 and Opus); width and height must be even.
 

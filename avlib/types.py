@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RATE = 16_000
+SAMPLE_RATE = 16_000
 """Sampling rate of every waveform inside the library, Hz."""
 
 
@@ -135,7 +135,7 @@ class Batch(_Moves):
 
     Attributes:
         index_B: int64, the clip's place in its set; the same index always means the same clip.
-        wave_BS: float, -1…1, ``RATE`` Hz.
+        wave_BS: float, -1…1, ``SAMPLE_RATE`` Hz.
         image_BCHW: float, 0…1, or None.
         video_BTCHW: float, 0…1, or None.
         text: what somebody wrote about the picture, one text a clip, or None. An input like the other two.

@@ -13,8 +13,8 @@ import torchaudio
 
 from avlib.audio import LogMel
 
-CLIPS, RATE = 64, 16_000
-SETTINGS = {"sr": RATE, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 64}
+CLIPS, SAMPLE_RATE = 64, 16_000
+SETTINGS = {"sr": SAMPLE_RATE, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 64}
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:
@@ -32,10 +32,10 @@ def librosa_log_mel(wave: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    wave_BS = torch.randn(CLIPS, RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    wave_BS = torch.randn(CLIPS, SAMPLE_RATE, generator=torch.Generator().manual_seed(0)) * 0.1
     array = wave_BS.numpy()
     ours = LogMel()
-    theirs = torchaudio.transforms.MelSpectrogram(RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64)
+    theirs = torchaudio.transforms.MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64)
     peers: dict[str, Callable[[], object]] = {
         "torchaudio": lambda: (theirs(wave_BS) + 1e-6).log(),
         "librosa, one call a clip": lambda: [librosa_log_mel(clip) for clip in array],

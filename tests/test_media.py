@@ -13,10 +13,10 @@ from torch import Tensor
 
 from avlib import media
 from avlib.media import MediaError
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 
-def tone(seconds: float = 1.0, hertz: float = 440.0, rate: int = RATE) -> Tensor:
+def tone(seconds: float = 1.0, hertz: float = 440.0, rate: int = SAMPLE_RATE) -> Tensor:
     time_S = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
     return (0.5 * torch.sin(2 * math.pi * hertz * time_S)).float()
 
@@ -40,7 +40,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("form", "error"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.06), ("mp3", 0.06)])
 def test_encoded_sound_reads_back_in_step(form: media.Format, error: float) -> None:
     wave_S = tone()
-    data = media.encode_audio(wave_S, RATE, form, squeeze=0.0)
+    data = media.encode_audio(wave_S, SAMPLE_RATE, form, squeeze=0.0)
     again_S = media.read_audio(data)
     assert again_S.dtype == torch.float32
     assert len(again_S) == len(wave_S)
@@ -48,7 +48,7 @@ def test_encoded_sound_reads_back_in_step(form: media.Format, error: float) -> N
 
 
 def test_loss_is_smaller_when_squeezed() -> None:
-    wave_S = 0.2 * torch.randn(RATE)
+    wave_S = 0.2 * torch.randn(SAMPLE_RATE)
     assert len(media.encode_audio(wave_S, squeeze=1.0)) < len(media.encode_audio(wave_S, squeeze=0.0))
 
 
@@ -57,7 +57,7 @@ def test_sound_is_mixed_to_mono_and_resampled(tmp_path: Path) -> None:
     left_S = tone(rate=44_100).numpy()
     soundfile.write(path, np.stack([left_S, -0.5 * left_S], 1), 44_100)
     wave_S = media.read_audio(path)
-    assert wave_S.shape == (RATE,)
+    assert wave_S.shape == (SAMPLE_RATE,)
     torch.testing.assert_close(wave_S[500:-500], 0.25 * tone()[500:-500], atol=2e-3, rtol=0)
 
 
@@ -78,7 +78,7 @@ def test_written_wav_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg"])
 def test_a_cut_recording_is_named(tmp_path: Path, form: media.Format) -> None:
     path = tmp_path / f"cut.{form}"
-    whole = media.encode_audio(0.1 * torch.randn(5 * RATE), RATE, form)
+    whole = media.encode_audio(0.1 * torch.randn(5 * SAMPLE_RATE), SAMPLE_RATE, form)
     path.write_bytes(whole[: len(whole) * 6 // 10])
     with pytest.raises(MediaError, match=rf"cut\.{form}: .*(cut off|damaged)"):
         media.read_audio(path)
@@ -91,7 +91,7 @@ def test_samples_must_be_finite_both_ways(tmp_path: Path, bad: float) -> None:
     with pytest.raises(MediaError, match="1 samples to encode are NaN or infinite"):
         media.encode_wav(wave_S)
     path = tmp_path / "nan.wav"
-    soundfile.write(path, wave_S.numpy(), RATE, subtype="FLOAT")
+    soundfile.write(path, wave_S.numpy(), SAMPLE_RATE, subtype="FLOAT")
     with pytest.raises(MediaError, match=r"nan\.wav: 1 samples are NaN or infinite"):
         media.read_audio(path)
 
@@ -117,7 +117,7 @@ def test_a_file_that_states_a_rate_of_0(tmp_path: Path) -> None:
 
 
 def test_silence_is_refused_unless_allowed() -> None:
-    data = media.encode_wav(torch.zeros(RATE))
+    data = media.encode_wav(torch.zeros(SAMPLE_RATE))
     with pytest.raises(MediaError, match="silent"):
         media.read_audio(data)
     assert not media.read_audio(data, allow_silent=True).any()
@@ -127,7 +127,7 @@ def test_no_samples_and_unknown_formats() -> None:
     with pytest.raises(MediaError, match="at least one sample"):
         media.encode_wav(torch.zeros(0))
     with pytest.raises(ValueError, match=r"unknown audio format 'mp4'.*mp3"):
-        media.encode_audio(tone(), RATE, "mp4")  # type: ignore[arg-type]
+        media.encode_audio(tone(), SAMPLE_RATE, "mp4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"not a sound" * 99, "not a media file")])
@@ -154,7 +154,7 @@ def test_video_reads_back(film: Path) -> None:
     clip = media.read_video(film)
     assert clip.video_TCHW.shape == (20, 3, 32, 32)
     assert clip.fps == 10
-    assert clip.wave_S.shape == (2 * RATE,)
+    assert clip.wave_S.shape == (2 * SAMPLE_RATE,)
     torch.testing.assert_close(clip.video_TCHW.mean((1, 2, 3)), torch.arange(20) / 20, atol=0.03, rtol=0)
     spectrum = torch.fft.rfft(clip.wave_S).abs()
     assert abs(int(spectrum.argmax()) / 2 - 440) <= 1
@@ -165,18 +165,18 @@ def test_each_tick_shows_the_frame_of_its_moment(film: Path, fps: float, start: 
     clip = media.read_video(film, fps=fps, start=start, seconds=seconds)
     count = round((2.0 - start if seconds is None else seconds) * fps)
     shown = [int((start + t / fps) * 10 + 1e-6) / 20 for t in range(count)]
-    assert len(clip.wave_S) == round(count / fps * RATE)
+    assert len(clip.wave_S) == round(count / fps * SAMPLE_RATE)
     torch.testing.assert_close(clip.video_TCHW.mean((1, 2, 3)), torch.tensor(shown), atol=0.03, rtol=0)
 
 
 def test_sound_stays_in_step_with_the_picture(tmp_path: Path) -> None:
-    video_TCHW, wave_S = torch.zeros(30, 3, 32, 32), torch.zeros(3 * RATE)
-    video_TCHW[15:], wave_S[round(1.5 * RATE) :] = 1.0, tone(1.5)
+    video_TCHW, wave_S = torch.zeros(30, 3, 32, 32), torch.zeros(3 * SAMPLE_RATE)
+    video_TCHW[15:], wave_S[round(1.5 * SAMPLE_RATE) :] = 1.0, tone(1.5)
     path = media.write_video(tmp_path / "clap.mp4", video_TCHW, wave_S, fps=10)
     for start in (0.0, 0.7):
         clip = media.read_video(path, start=start, seconds=2.0)
         light = float((clip.video_TCHW.mean((1, 2, 3)) > 0.5).nonzero()[0]) / clip.fps
-        noise = float((clip.wave_S.abs() > 0.1).nonzero()[0]) / RATE
+        noise = float((clip.wave_S.abs() > 0.1).nonzero()[0]) / SAMPLE_RATE
         assert light == pytest.approx(1.5 - start, abs=0.051)
         assert noise == pytest.approx(1.5 - start, abs=0.03)
 
@@ -202,7 +202,7 @@ def test_a_recording_is_no_video(tmp_path: Path) -> None:
 
 
 def test_a_silent_track_is_refused_unless_allowed(tmp_path: Path) -> None:
-    path = media.write_video(tmp_path / "hush.mp4", flashes(), torch.zeros(2 * RATE), fps=10)
+    path = media.write_video(tmp_path / "hush.mp4", flashes(), torch.zeros(2 * SAMPLE_RATE), fps=10)
     with pytest.raises(MediaError, match=r"hush\.mp4: its sound is silent"):
         media.read_video(path)
     assert media.read_video(path, allow_silent=True).video_TCHW.shape[0] == 20
@@ -241,7 +241,7 @@ def test_videos_to_encode_are_checked(tmp_path: Path) -> None:
 def test_real_clips(real_data: Path, name: str, side: tuple[int, int]) -> None:
     clip = media.read_video(real_data / "clips" / name, fps=8, seconds=1.0)
     assert clip.video_TCHW.shape == (8, 3, side[1], side[0])
-    assert clip.wave_S.shape == (RATE,)
+    assert clip.wave_S.shape == (SAMPLE_RATE,)
     assert 0 <= float(clip.video_TCHW.min()) < float(clip.video_TCHW.max()) <= 1
     assert float(clip.wave_S.abs().max()) > 0
 
@@ -260,7 +260,7 @@ def test_a_real_clip_with_two_of_each(real_data: Path) -> None:
     assert len(media.tracks(path)) == 4
     shapes = {media.read_video(path, seconds=0.5, video_stream=v).video_TCHW.shape[-2:] for v in (0, 1)}
     assert shapes == {(180, 320), (270, 480)}
-    first_S, second_S = (media.read_audio(path, track=a)[: 2 * RATE] for a in (0, 1))
+    first_S, second_S = (media.read_audio(path, track=a)[: 2 * SAMPLE_RATE] for a in (0, 1))
     assert not torch.equal(first_S, second_S)
     with pytest.raises(MediaError, match=r"no audio track 2\. It has video 0.*video 1.*audio 0.*audio 1"):
         media.read_video(path, audio_stream=2)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from avlib import datasets as sets
 from avlib import media
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import datasets
@@ -117,7 +117,7 @@ def _from_hub() -> list[Clip]:
     ]
 
 
-def wave(clip: Clip, rate: int = RATE) -> Tensor:
+def wave(clip: Clip, rate: int = SAMPLE_RATE) -> Tensor:
     """A recording, mono, wave_S at ``rate`` Hz.
 
     Raises:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from avlib.audio import LogMel, check_wave
 from avlib.figures.style import MAPS, numbers
 from avlib.media import encode_audio
-from avlib.types import RATE, Batch
+from avlib.types import SAMPLE_RATE, Batch
 
 Maps = Mapping[str, Tensor]
 """Named maps of one clip: map_YX, or map_TYX with one map for each video frame."""
@@ -167,7 +167,7 @@ def heat_strip(map_TYX: Tensor, height: int, width: int, quality: int) -> Strip:
 
 def mel_picture(wave_NS: Tensor, bands: int = 64) -> np.ndarray:
     """Log-mel spectrograms of sounds on one scale, the loudest 60 dB of all of them: value_NFL in 0…1."""
-    loudness = LogMel(bands=bands, fmax=RATE / 2)(wave_NS).numpy() * (10 / math.log(10))
+    loudness = LogMel(bands=bands, fmax=SAMPLE_RATE / 2)(wave_NS).numpy() * (10 / math.log(10))
     top = max(float(loudness.max()), -40.0)
     return np.clip((loudness - (top - 60.0)) / 60.0, 0.0, 1.0)
 
@@ -194,4 +194,4 @@ def sound_src(wave_S: Tensor, name: str = "wave", squeeze: float = 0.0) -> str:
     Args:
         squeeze: 0 for the best sound, towards 1 for the smallest file.
     """
-    return uri(encode_audio(check_clip_wave(wave_S, name), RATE, "mp3", squeeze), "audio/mpeg")
+    return uri(encode_audio(check_clip_wave(wave_S, name), SAMPLE_RATE, "mp3", squeeze), "audio/mpeg")

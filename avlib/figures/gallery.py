@@ -10,7 +10,7 @@ from torch import Tensor
 from avlib.figures.element import BUDGET, Element, assemble, film, fit, screen, text
 from avlib.figures.encode import check_clip_wave, check_row, fit_within, frames_of, photo_strip, sound_src
 from avlib.figures.player import audio, describe_clip, things_of
-from avlib.types import RATE, Batch
+from avlib.types import SAMPLE_RATE, Batch
 
 
 def gallery(
@@ -89,4 +89,4 @@ def tile_of(video_TCHW: Tensor, wave_S: Tensor, name: str, said: str, quality: i
     button = f'<button type="button" aria-pressed="false" aria-label="{said}">{window}</button>'
     label = f"<div>{text(name)}</div>" if name else ""
     sound = audio(name or "clip", sound_src(wave_S, name or "a clip", squeeze))
-    return f'<div class="av-tile" data-seconds="{len(wave_S) / RATE:g}">{button}{sound}{label}</div>'
+    return f'<div class="av-tile" data-seconds="{len(wave_S) / SAMPLE_RATE:g}">{button}{sound}{label}</div>'

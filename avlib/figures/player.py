@@ -21,7 +21,7 @@ from avlib.figures.encode import (
     sound_src,
     spectrogram_src,
 )
-from avlib.types import RATE, Batch
+from avlib.types import SAMPLE_RATE, Batch
 
 Heat = Tensor | Mapping[str, Tensor]
 """One heat map (map_YX, or map_TYX for a video), or several by name."""
@@ -47,7 +47,7 @@ def player(
     Args:
         batch: needs a picture or a video, and the sound.
         heat: map_YX or map_TYX, or several by name; each gets a button.
-        sources: wave_S by name, Hz as in :data:`avlib.types.RATE`; each gets a button beside the mixture.
+        sources: wave_S by name, Hz as in :data:`avlib.types.SAMPLE_RATE`; each gets a button beside the mixture.
         caption: shown below; without one, the truth's caption where it has one.
         alt: the clip in words; without one, made of what the truth says.
         classes: names of the truth's categories, for that sentence.
@@ -62,7 +62,7 @@ def player(
     i = check_row(batch, i)
     video_TCHW = fit_within(frames_of(batch, i), side)
     waves = check_sources(batch, i, sources)
-    seconds = len(waves["mixture"]) / RATE
+    seconds = len(waves["mixture"]) / SAMPLE_RATE
     maps = None if heat is None else scale_maps(check_maps(named(heat), len(video_TCHW)))
     caption = caption or caption_of(batch, i)
     alt = alt or caption or describe_clip(batch, i, classes)
@@ -113,7 +113,7 @@ def caption_of(batch: Batch, i: int) -> str:
 def describe_clip(batch: Batch, i: int, classes: Sequence[str] | None = None) -> str:
     """Clip ``i`` in one sentence, as far as the truth (and ``classes``, its names) tells."""
     kind = "Still picture" if batch.video_BTCHW is None else "Video"
-    opening = f"{kind} with {batch.wave_BS.shape[1] / RATE:g} s of sound"
+    opening = f"{kind} with {batch.wave_BS.shape[1] / SAMPLE_RATE:g} s of sound"
     if batch.truth.category_BN is None:
         return opening + "."
     things = things_of(batch, i, classes)
@@ -157,7 +157,7 @@ def spec_box(specs: str, seconds: float) -> str:
     """The spectrogram with its cursor, which is also the slider that seeks."""
     state = f'aria-valuemin="0" aria-valuemax="{seconds:g}" aria-valuenow="0" aria-valuetext="0 s"'
     box = f'<div class="av-spec" role="slider" tabindex="0" aria-label="Position, over the spectrogram" {state}>'
-    axis = f"<span>0 s</span><span>0–{RATE / 2000:g} kHz, mel scale</span><span>{seconds:g} s</span>"
+    axis = f"<span>0 s</span><span>0–{SAMPLE_RATE / 2000:g} kHz, mel scale</span><span>{seconds:g} s</span>"
     return f'{box}{specs}<i class="av-cursor"></i></div><div class="av-axis" aria-hidden="true">{axis}</div>'
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from avlib.audio import check_wave
 from avlib.figures.encode import check_row, mel_picture, tint
 from avlib.figures.style import COLOURS, MAPS, bare, describe, new, numbers, picture_grid, styled
-from avlib.types import RATE, Batch
+from avlib.types import SAMPLE_RATE, Batch
 
 
 @styled
@@ -179,7 +179,7 @@ def spectrogram(
         raise ValueError(f"a spectrogram is drawn from wave_S or mel_FL, not from shape {tuple(sound.shape)}")
     values = numbers(sound, "the sound", sound.ndim)
     value_FL = mel_picture(torch.from_numpy(values).float()[None])[0] if sound.ndim == 1 else values
-    length = seconds or (len(values) / RATE if sound.ndim == 1 else value_FL.shape[1] / 100)
+    length = seconds or (len(values) / SAMPLE_RATE if sound.ndim == 1 else value_FL.shape[1] / 100)
     figure, ax = new(4.2, 1.7)
     draw_spectrogram(ax, value_FL, length, marks)
     ax.set_xlabel("time (s)")
@@ -192,7 +192,7 @@ def draw_spectrogram(ax: Axes, value_FL: np.ndarray, seconds: float, marks: Sequ
     bands = len(value_FL)
     ax.imshow(value_FL, cmap=MAPS["spectrogram"], origin="lower", aspect="auto", extent=(0, seconds, 0, bands))
     hz = np.array([0, 500, 1000, 2000, 4000, 8000])
-    ax.set_yticks(np.log10(1 + hz / 700) / np.log10(1 + RATE / 2 / 700) * bands, [f"{h / 1000:g}" for h in hz])
+    ax.set_yticks(np.log10(1 + hz / 700) / np.log10(1 + SAMPLE_RATE / 2 / 700) * bands, [f"{h / 1000:g}" for h in hz])
     ax.set_ylabel("kHz")
     for time in marks:
         if math.isfinite(time):
@@ -224,7 +224,7 @@ def filmstrip(
     if not (math.isfinite(fps) and fps > 0) or frames < 1:
         raise ValueError(f"a film strip needs a positive frame rate and at least one frame, not {fps} and {frames}")
     wave_S = check_wave(wave_S.detach().cpu().float(), "wave_S")
-    seconds, count = len(wave_S) / RATE, min(frames, len(video_THWC))
+    seconds, count = len(wave_S) / SAMPLE_RATE, min(frames, len(video_THWC))
     width, height = 6.4, 6.4 / count * video_THWC.shape[1] / video_THWC.shape[2]
     figure, (top, low) = new(width, height + 1.3, 2, 1, sharex=True, height_ratios=[height, 1.15])
     heat = None if maps is None else film_heat(maps, video_THWC.shape[:3])
@@ -255,12 +255,16 @@ def film_heat(maps: Tensor, size: tuple[int, ...]) -> np.ndarray:
 
 def draw_envelope(ax: Axes, wave_S: Tensor, seconds: float) -> None:
     """Loudness over 20 ms as a white line in the upper part of a spectrogram."""
-    window = RATE // 50
+    window = SAMPLE_RATE // 50
     pieces = functional.pad(wave_S, (0, -len(wave_S) % window)).view(-1, window).square().mean(1).sqrt().numpy()
     top = ax.get_ylim()[1]
     level = pieces / max(float(pieces.max()), 1e-9)
     ax.plot(
-        (np.arange(len(level)) + 0.5) * window / RATE, top * (0.62 + 0.34 * level), color="white", lw=0.9, alpha=0.9
+        (np.arange(len(level)) + 0.5) * window / SAMPLE_RATE,
+        top * (0.62 + 0.34 * level),
+        color="white",
+        lw=0.9,
+        alpha=0.9,
     )
     ax.set_xlim(0, seconds)
 
@@ -323,7 +327,7 @@ def cluster_row(
 
 
 @styled
-def filters(weight: Tensor, rate: float = RATE, alt: str = "") -> Figure:
+def filters(weight: Tensor, rate: float = SAMPLE_RATE, alt: str = "") -> Figure:
     """A bank of one-dimensional filters, in order of the frequency that each lets through best.
 
     Left: their shapes (at most 32 of them, evenly spread). Right: their gain over frequency, each by its own greatest.

@@ -14,7 +14,7 @@ from avlib import losses
 from avlib.audio import resample
 from avlib.encoders import SoundNet5, SoundNet8, SoundNetSmall, pool_mean
 from avlib.errors import unknown
-from avlib.types import RATE, Batch, Embedding
+from avlib.types import SAMPLE_RATE, Batch, Embedding
 
 NETS = {"small": SoundNetSmall, "eight": SoundNet8, "five": SoundNet5}
 PAPER, CODE = (1.0, 1.0), (1.0, 2.49)
@@ -52,13 +52,13 @@ class SoundNet(nn.Module):
         if len(self.weights) != len(sizes):
             raise ValueError(f"SoundNet needs one weight a teacher, not {len(self.weights)} for {len(sizes)}")
         self.net = NETS[net](sizes)
-        self.rate = RATE if net == "small" else OWN_RATE
+        self.rate = SAMPLE_RATE if net == "small" else OWN_RATE
         self.divergence = DIVERGENCES[divergence]
         self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: a module in it is no part of this one
 
     def wave(self, batch: Batch) -> Tensor:
         """wave_BS at the network's own rate."""
-        return batch.wave_BS if self.rate == RATE else resample(batch.wave_BS, RATE, self.rate)
+        return batch.wave_BS if self.rate == SAMPLE_RATE else resample(batch.wave_BS, SAMPLE_RATE, self.rate)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -25,7 +25,7 @@ from avlib.evaluate.features import evaluating, features
 from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
 from avlib.recipes import l3
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world import World, packs
 
 BUDGET: dict[str, dict[str, Any]] = {"smoke": {"batch": 16}, "cpu": {"steps": 120}}
@@ -54,7 +54,7 @@ STRENGTH = 0.01
 Recordings = tuple[Tensor, np.ndarray, np.ndarray]
 
 
-def recordings(run: Run, rate: int = RATE) -> Recordings:
+def recordings(run: Run, rate: int = SAMPLE_RATE) -> Recordings:
     """wave_BS (five seconds each, zeros at the end where a file is shorter), label_B and fold_B of ESC-10."""
 
     def read() -> Recordings:
@@ -94,7 +94,7 @@ def sound_features(method: LookListenLearn, wave_BS: Tensor) -> Tensor:
     rows = []
     with evaluating(method) as device:
         for part_BS in wave_BS.split(16):
-            piece_NS = probe.subclips(part_BS.to(device), RATE, SUBCLIPS).flatten(0, 1)
+            piece_NS = probe.subclips(part_BS.to(device), SAMPLE_RATE, SUBCLIPS).flatten(0, 1)
             grid_NDFL = adaptive_max_pool2d(method.audio(method.mel(piece_NS)), GRID)
             rows.append(grid_NDFL.flatten(1).view(len(part_BS), SUBCLIPS, -1).cpu())
     return torch.cat(rows)

@@ -25,8 +25,7 @@ from avlib.evaluate.exam import probe_score
 from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.soundnet import CODE, SoundNet
-from avlib.types import RATE as SAMPLE_RATE
-from avlib.types import Batch
+from avlib.types import SAMPLE_RATE, Batch
 from avlib.world import World
 
 BUDGET: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from avlib.text import Vocabulary, split
-from avlib.types import RATE, Word
+from avlib.types import SAMPLE_RATE, Word
 from avlib.world import speech
 from avlib.world.colours import NAMES as COLOURS
 from avlib.world.packs import Pack, SoundBank, bank, level
@@ -239,7 +239,7 @@ def spoken(
 
 def _in_a_row(row_BE: Tensor, pack: Pack, start_B: Tensor, gap_BE: Tensor) -> Tensor:
     """When each recording begins (s) if one follows the other; ``gap_BE`` is the silence after each."""
-    length_BE = pack.speech.length_M[row_BE] / RATE + gap_BE
+    length_BE = pack.speech.length_M[row_BE] / SAMPLE_RATE + gap_BE
     return start_B[:, None] + length_BE.cumsum(1) - length_BE
 
 

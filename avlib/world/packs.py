@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from avlib.errors import unknown
-from avlib.types import RATE, Word, _Moves
+from avlib.types import SAMPLE_RATE, Word, _Moves
 from avlib.world import colours
 
 PICTURE, BACKDROP = 96, 192
@@ -45,7 +45,7 @@ class SoundBank(_Moves):
     """M recordings, one after the other.
 
     Attributes:
-        data_S: int16, ``RATE`` Hz.
+        data_S: int16, ``SAMPLE_RATE`` Hz.
         start_M, length_M: int64, samples.
         label_M: int64, class (or place, or phrase).
         split_M: int64, 0 train, 1 val, 2 test.
@@ -146,7 +146,7 @@ def level(wave_S: np.ndarray, rms: float = 0.1, fade: tuple[float, float] = (0.0
     """Fade both ends (s) and set the RMS of what is audible; a silent wave stays silent, a peak is kept below 1."""
     wave_S = np.asarray(wave_S, np.float64).copy()
     for length, part in ((fade[0], slice(None)), (fade[1], slice(None, None, -1))):
-        count = min(round(length * RATE), len(wave_S))
+        count = min(round(length * SAMPLE_RATE), len(wave_S))
         wave_S[part][:count] *= np.linspace(0, 1, count, endpoint=False)
     loud = np.abs(wave_S) > 0.05 * max(np.abs(wave_S).max(initial=0.0), 1e-9)
     if loud.any():
@@ -224,7 +224,7 @@ def _pressed(wave_S: Tensor) -> Tensor:
     import soundfile
 
     file = io.BytesIO()
-    soundfile.write(file, wave_S.cpu().numpy(), RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, wave_S.cpu().numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
 
 

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from avlib import datasets, media
 from avlib.datasets import caltech101, esc50
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world import drawings, language, orchestra, sounds, speech
 from avlib.world.packs import BACKDROP, PICTURE, Pack, PackError, Picture, SoundBank, bank, level, pictures, shown
 from avlib.world.sounds import Voice
@@ -119,7 +119,7 @@ def active_parts(wave_S: np.ndarray) -> list[np.ndarray]:
 
     A part ends where the sound stays `QUIET` dB below the recording's loudest 20 ms for `GAP` s.
     """
-    hop = RATE // 50
+    hop = SAMPLE_RATE // 50
     frame_LH = np.resize(wave_S, (-(-len(wave_S) // hop), hop)) if len(wave_S) >= hop else wave_S[None]
     loud_L = np.sqrt((frame_LH.astype(np.float64) ** 2).mean(1))
     heard = np.nonzero(loud_L > max(loud_L.max() * 10 ** (-QUIET / 20), 1e-5))[0]
@@ -128,8 +128,8 @@ def active_parts(wave_S: np.ndarray) -> list[np.ndarray]:
     found = []
     for run in np.split(heard, np.nonzero(np.diff(heard) > GAP * 50)[0] + 1):
         start, end = int(run[0]) * hop, min((int(run[-1]) + 1) * hop, len(wave_S))
-        pieces = max(1, -(-(end - start) // round(LONGEST * RATE)))
-        found += [part for part in np.array_split(wave_S[start:end], pieces) if len(part) >= SHORTEST * RATE]
+        pieces = max(1, -(-(end - start) // round(LONGEST * SAMPLE_RATE)))
+        found += [part for part in np.array_split(wave_S[start:end], pieces) if len(part) >= SHORTEST * SAMPLE_RATE]
     longest = sorted(range(len(found)), key=lambda n: -len(found[n]))[:PARTS]
     return [found[n] for n in sorted(longest)]
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avlib.types import RATE, _Moves
+from avlib.types import SAMPLE_RATE, _Moves
 from avlib.world import colours
 from avlib.world.packs import Pack, SoundBank
 from avlib.world.presets import Preset
@@ -139,7 +139,7 @@ def _hiss(seed: int) -> Tensor:
 @lru_cache(maxsize=8)
 def _loudness(bank: SoundBank) -> Tensor:
     """Envelope of each recording, 0…1, 100 values a second, zeros at the end of the shorter ones, (M, Q)."""
-    hop = RATE // ENVELOPE_RATE
+    hop = SAMPLE_RATE // ENVELOPE_RATE
     longest = math.ceil(int(bank.length_M.max()) / hop) if len(bank) else 1
     out = torch.zeros(len(bank), longest + 4, dtype=torch.float64)
     for m, (start, length) in enumerate(zip(bank.start_M.tolist(), bank.length_M.tolist(), strict=True)):
@@ -174,8 +174,8 @@ def stems(scene: Scene, bank: SoundBank, samples: int) -> Tensor:
     """The sound of each slot (zeros unless ``scene.sounding_BN``), levelled by RMS and gain, (B, N, S)."""
     clips, slots = scene.category_BN.shape
     out_S = torch.zeros(clips * slots * samples, device=bank.data_S.device)
-    begin_BNE = ((scene.onset_BNE + scene.shift_B[:, None, None]) * RATE).round()
-    heard_BNE = scene.sounding_BN[..., None] & (begin_BNE > -RATE) & (begin_BNE < samples)
+    begin_BNE = ((scene.onset_BNE + scene.shift_B[:, None, None]) * SAMPLE_RATE).round()
+    heard_BNE = scene.sounding_BN[..., None] & (begin_BNE > -SAMPLE_RATE) & (begin_BNE < samples)
     row, slot, _ = heard_BNE.nonzero(as_tuple=True)
     note = scene.note_BNE[heard_BNE]
     begin = begin_BNE[heard_BNE].long()
@@ -219,7 +219,7 @@ def _background(scene: Scene, stage: Stage, samples: int) -> Tensor:
 
 def mix(scene: Scene, stage: Stage, seconds: float) -> tuple[Tensor, Tensor]:
     """Mixture (B, S) and the stem of every slot (B, N, S); a mixture beyond -1…1 is turned down with its stems."""
-    samples = round(seconds * RATE)
+    samples = round(seconds * SAMPLE_RATE)
     stem_BNS = stems(scene, stage.bank, samples)
     wave_BS = stem_BNS[:, 0].clone()
     for n in range(1, stem_BNS.shape[1]):

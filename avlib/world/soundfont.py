@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import fft, signal
 
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 # generators of the specification, §8.1.2, that are followed here
 _START, _END, _LOOP_START, _LOOP_END = (0, 4), (1, 12), (2, 45), (3, 50)
@@ -178,22 +178,22 @@ def general_midi() -> SoundFont:
 
 
 def play(zone: Zone, key: float, seconds: float, touch: float = 1.0) -> np.ndarray:
-    """The zone's recording at ``key``, (S,) at `RATE`: for ``seconds``, or until a recording without a loop ends.
+    """The zone's recording at ``key``, (S,) at `SAMPLE_RATE`: for ``seconds``, or until one without a loop ends.
 
     Args:
         key: MIDI number; it may lie between two keys.
         touch: 0 soft and dull, 1 hard and bright, where the font makes a difference.
     """
-    ratio = 2 ** ((key - zone.root) * zone.scale / 12) * zone.rate / RATE
-    wanted = round(seconds * RATE)
-    wave = _unrolled(zone, int(np.ceil((wanted + RATE // 20) * ratio)))
+    ratio = 2 ** ((key - zone.root) * zone.scale / 12) * zone.rate / SAMPLE_RATE
+    wanted = round(seconds * SAMPLE_RATE)
+    wave = _unrolled(zone, int(np.ceil((wanted + SAMPLE_RATE // 20) * ratio)))
     lead = 64  # zeros before the note keep the band-limited interpolation from wrapping its end into its start
     size, resampled = _quick_sizes(len(wave) + 2 * lead, ratio)
     padded = np.concatenate([np.zeros(lead), wave, np.zeros(size - len(wave) - lead)])
     made = signal.resample(padded, resampled)
     made = made[round(lead / ratio) :][: min(wanted, round(len(wave) / ratio))]
     cutoff = zone.cutoff[0] * (zone.cutoff[1] / zone.cutoff[0]) ** touch
-    if cutoff < 0.45 * RATE:
+    if cutoff < 0.45 * SAMPLE_RATE:
         made = signal.sosfilt(_lowpass(round(6 * np.log2(cutoff))), made)
     return made * _envelope(zone, len(made)) * zone.gain
 
@@ -201,7 +201,7 @@ def play(zone: Zone, key: float, seconds: float, touch: float = 1.0) -> np.ndarr
 @cache
 def _lowpass(sixths: int) -> np.ndarray:
     """A second-order low-pass at 2^(sixths / 6) Hz."""
-    return signal.butter(2, 2 ** (sixths / 6), fs=RATE, output="sos")
+    return signal.butter(2, 2 ** (sixths / 6), fs=SAMPLE_RATE, output="sos")
 
 
 def _quick_sizes(least: int, ratio: float) -> tuple[int, int]:
@@ -229,7 +229,7 @@ def _unrolled(zone: Zone, count: int) -> np.ndarray:
 def _envelope(zone: Zone, count: int) -> np.ndarray:
     """Gain of each sample while the key is held: linear attack, hold, then a fall of 100 dB a decay time (§9.5)."""
     delay, attack, hold, decay, floor = zone.envelope
-    t = np.arange(count) / RATE - delay
+    t = np.arange(count) / SAMPLE_RATE - delay
     fall = np.clip((t - attack - hold) * 100 / max(decay, 1e-3), 0, min(floor, 100))
     rise = np.clip(t / max(attack, 1e-3), 0, 1)
     return rise * 10 ** (-fall / 20)

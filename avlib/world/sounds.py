@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from scipy import signal
 
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world.packs import level
 from avlib.world.soundfont import Zone, general_midi, play
 
@@ -52,7 +52,7 @@ def _steady(zone: Zone, generator: np.random.Generator) -> Zone:
 
 
 def note(voice: Voice, key: float, seconds: float, generator: np.random.Generator) -> np.ndarray:
-    """One note or effect, levelled, (S,) at RATE; ``key`` may lie between two keys.
+    """One note or effect, levelled, (S,) at SAMPLE_RATE; ``key`` may lie between two keys.
 
     All layers that the font has for the key sound together.
     """
@@ -69,13 +69,13 @@ def note(voice: Voice, key: float, seconds: float, generator: np.random.Generato
     for layer in layers:
         wave[: len(layer)] += layer
     if voice.decay:
-        wave *= np.exp(-np.arange(len(wave)) / (voice.decay * RATE))
+        wave *= np.exp(-np.arange(len(wave)) / (voice.decay * SAMPLE_RATE))
     return level(_again(wave, voice.strokes, seconds, generator))
 
 
 def _again(wave: np.ndarray, strokes: int, seconds: float, generator: np.random.Generator) -> np.ndarray:
     """The sound ``strokes`` times within ``seconds``, every other stroke a little softer."""
-    whole = np.zeros(max(len(wave), round(seconds * RATE) if strokes > 1 else 0))
+    whole = np.zeros(max(len(wave), round(seconds * SAMPLE_RATE) if strokes > 1 else 0))
     for stroke in range(strokes):
         at = round(stroke * len(whole) / strokes)
         part = wave[: len(whole) - at] * (1.0 if stroke % 2 == 0 else generator.uniform(0.6, 0.9))
@@ -109,25 +109,25 @@ def notes(voice: Voice, counts: tuple[int, int, int], generator: np.random.Gener
 
 @cache
 def _bandpass(band: tuple[float, float]) -> np.ndarray:
-    return signal.butter(2, band, "bandpass", fs=RATE, output="sos")
+    return signal.butter(2, band, "bandpass", fs=SAMPLE_RATE, output="sos")
 
 
 def _noise(seconds: float, band: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    return signal.sosfilt(_bandpass(band), generator.standard_normal(round(seconds * RATE)))
+    return signal.sosfilt(_bandpass(band), generator.standard_normal(round(seconds * SAMPLE_RATE)))
 
 
 def _swell(seconds: float, rate: float, depth: float, generator: np.random.Generator) -> np.ndarray:
     """A slow random envelope around 1, ``rate`` changes a second."""
     knots = 1 + depth * generator.uniform(-1, 1, max(4, round(seconds * rate) + 2))
-    return np.interp(np.linspace(0, len(knots) - 1, round(seconds * RATE)), np.arange(len(knots)), knots)
+    return np.interp(np.linspace(0, len(knots) - 1, round(seconds * SAMPLE_RATE)), np.arange(len(knots)), knots)
 
 
 def _grains(
     seconds: float, rate: float, band: tuple[float, float], length: float, generator: np.random.Generator
 ) -> np.ndarray:
     """``rate`` short bursts a second: drops, crackles, steps on gravel."""
-    out, noise = np.zeros(round(seconds * RATE)), _noise(seconds, band, generator)
-    size = round(length * RATE)
+    out, noise = np.zeros(round(seconds * SAMPLE_RATE)), _noise(seconds, band, generator)
+    size = round(length * SAMPLE_RATE)
     shape = np.exp(-np.arange(size) / (size / 4))
     for at in generator.integers(0, len(out) - size, generator.poisson(rate * seconds)):
         out[at : at + size] += generator.uniform(0.2, 1) * shape * noise[at : at + size]
@@ -136,7 +136,7 @@ def _grains(
 
 def _tones(seconds: float, hertz: float, generator: np.random.Generator) -> np.ndarray:
     """A hum: a low tone and its overtones, slightly unsteady."""
-    t = np.arange(round(seconds * RATE)) / RATE
+    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     parts = [np.sin(2 * np.pi * hertz * k * t + generator.uniform(0, 6.28)) / k for k in (1, 2, 3, 5)]
     return np.sum(parts, 0) + 0.1 * _noise(seconds, (50, 600), generator)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avlib.types import RATE, Word
+from avlib.types import SAMPLE_RATE, Word
 
 LICENCE = "Speech: synthesised with eSpeak NG (GPL-3.0-or-later)"
 _RETRIEVAL, _CHARS_UTF8, _SYLLABLE = 2, 1, 4
@@ -133,7 +133,7 @@ def _words(text: str, marks: list[tuple[int, int]], rate: int, first: int, lengt
 
 
 def say(text: str, speaker: Speaker) -> tuple[np.ndarray, tuple[Word, ...]]:
-    """A phrase: (S,) at RATE without the silence at its ends, and its words with their times (s).
+    """A phrase: (S,) at SAMPLE_RATE without the silence at its ends, and its words with their times (s).
 
     Where espeak has nothing to say of the text (a sign without a name), nothing is heard and there are no words.
 
@@ -147,8 +147,10 @@ def say(text: str, speaker: Speaker) -> tuple[np.ndarray, tuple[Word, ...]]:
     if not len(loud):
         return np.zeros(1), ()
     first, last = int(loud[0]), int(loud[-1]) + 1
-    common = math.gcd(RATE, rate)
-    resampled = resample_poly(wave[first:last], RATE // common, rate // common, window=_lowpass(RATE, rate))
+    common = math.gcd(SAMPLE_RATE, rate)
+    resampled = resample_poly(
+        wave[first:last], SAMPLE_RATE // common, rate // common, window=_lowpass(SAMPLE_RATE, rate)
+    )
     return resampled, _words(text, marks, rate, first, (last - first) / rate)
 
 

@@ -11,7 +11,7 @@ import torch
 from avlib import datasets as sets
 from avlib import media
 from avlib.datasets import caltech101, esc50
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 
 CLASSES = ("dog", "rain")
 
@@ -160,7 +160,7 @@ def test_the_real_ten_classes(real_data: Path) -> None:
     assert len({clip.category for clip in clips}) == 10
     esc50.check_folds(clips)
     wave_S = esc50.wave(clips[0])
-    assert abs(len(wave_S) / RATE - 5) < 0.01
+    assert abs(len(wave_S) / SAMPLE_RATE - 5) < 0.01
     assert 0 < float(wave_S.abs().max()) <= 1.0
 
 

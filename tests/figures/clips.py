@@ -6,14 +6,14 @@ import math
 
 import torch
 
-from avlib.types import RATE, Batch, Truth
+from avlib.types import SAMPLE_RATE, Batch, Truth
 
 CLASSES = ("trumpet", "dog", "bell", "violin")
 
 
 def clips(count: int = 4, frames: int = 0, size: int = 64, seconds: float = 1.0, fps: float = 12.0) -> Batch:
     """``count`` clips of a loud and a silent disc; still pictures where ``frames`` is 0."""
-    time_S = torch.arange(int(seconds * RATE)) / RATE
+    time_S = torch.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     y_HW, x_HW = torch.meshgrid(torch.arange(size).float(), torch.arange(size).float(), indexing="ij")
     video = torch.zeros(count, max(frames, 1), 3, size, size)
     wave_BS, box_BN4 = torch.zeros(count, len(time_S)), torch.full((count, 3, 4), float("nan"))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from avlib.figures import BUDGET, Element, gallery, matrix, player
 from avlib.figures.encode import check_maps, name_of, scale_maps
-from avlib.types import RATE, Batch, Truth
+from avlib.types import SAMPLE_RATE, Batch, Truth
 from tests.figures.clips import CLASSES, clips
 
 VOID = {"img", "br", "meta", "link", "input"}
@@ -103,7 +103,7 @@ def test_every_picture_and_sound_decodes(elements, kind):
             assert picture.format in ("JPEG", "WEBP")
     for sound in page.find("audio"):
         wave, rate = soundfile.read(io.BytesIO(decoded(sound["src"])))
-        assert rate == RATE and abs(len(wave) - RATE) <= RATE // 10
+        assert rate == SAMPLE_RATE and abs(len(wave) - SAMPLE_RATE) <= SAMPLE_RATE // 10
         assert sound["aria-label"]
 
 
@@ -124,17 +124,17 @@ def test_same_input_gives_the_same_bytes_in_any_process_without_heavy_libraries(
     assert {k: e.html for k, e in every_kind().items()} == {k: e.html for k, e in elements.items()}
     code = (
         "from avlib.figures import player\nfrom avlib.figures.encode import name_of\n"
-        "from tests.figures.clips import clips\nprint(name_of(player(clips(), 0).html))\n"
+        "from clips import clips\nprint(name_of(player(clips(), 0).html))\n"
         "import sys\nprint([m for m in ('seaborn', 'pandas', 'sklearn', 'IPython') if m in sys.modules])"
     )
-    root = Path(__file__).parents[2]
+    here = Path(__file__).parent  # not as tests.figures.clips: an installed package calls itself "tests" too
     run = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
         capture_output=True,
         text=True,
         check=True,
-        cwd=root,
+        cwd=here,
     )
     assert run.stdout.split("\n")[:2] == [name_of(player(clips(), 0).html), "[]"]
 
@@ -151,7 +151,7 @@ def test_two_seconds_of_video_with_heat_and_sources_fit_the_budget():
     batch = clips(2, frames=24, size=128, seconds=2.0)
     noisy = replace(
         batch,
-        wave_BS=(batch.wave_BS + 0.2 * torch.randn(2, 2 * RATE)).clamp(-1, 1),
+        wave_BS=(batch.wave_BS + 0.2 * torch.randn(2, 2 * SAMPLE_RATE)).clamp(-1, 1),
         video_BTCHW=(batch.video_BTCHW + 0.1 * torch.randn(2, 24, 3, 128, 128)).clamp(0, 1),
     )
     heat = {name: torch.rand(24, 8, 8) ** 3 for name in CLASSES[:2]}
@@ -240,7 +240,7 @@ def test_wrong_inputs_are_named():
         "heat map 'dog' must be Y×X or 6×Y×X": lambda: player(video, 0, heat={"dog": torch.rand(5, 4, 4)}),
         "heat holds no maps": lambda: player(batch, 0, heat={}),
         "source 'dog' has 10 samples": lambda: player(batch, 0, sources={"dog": torch.zeros(10)}),
-        "source 'dog' must be one row": lambda: player(batch, 0, sources={"dog": torch.zeros(2, RATE)}),
+        "source 'dog' must be one row": lambda: player(batch, 0, sources={"dog": torch.zeros(2, SAMPLE_RATE)}),
         "must not be called 'mixture'": lambda: player(batch, 0, sources={"mixture": batch.wave_BS[0]}),
         "sim_NN must be 4×4": lambda: matrix(torch.eye(3), batch),
         "sim_NN must have 2": lambda: matrix(torch.ones(4), batch),

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chi2_contingency
 
 from avlib.text import split
-from avlib.types import RATE, Word
+from avlib.types import SAMPLE_RATE, Word
 from avlib.world import World, language, packs, presets, scenes, speech
 from avlib.world.packs import Pack
 from avlib.world.scenes import SPLITS, Draws
@@ -149,7 +149,7 @@ def test_every_voice_says_every_chunk_word_by_word(orchestra: Pack) -> None:
     assert orchestra.phrases == language.grammar(orchestra.classes, orchestra.places).chunks
     for n, words in enumerate(orchestra.words):
         assert " ".join(word.text for word in words) == orchestra.phrases[int(orchestra.speech.label_M[n])]
-        seconds = int(orchestra.speech.length_M[n]) / RATE
+        seconds = int(orchestra.speech.length_M[n]) / SAMPLE_RATE
         times = [time for word in words for time in (word.start, word.end)]
         assert times == sorted(times) and times[0] == 0 and times[-1] == pytest.approx(seconds, abs=1e-3)
     assert len(orchestra.speech.data_S) * 2 < 25e6
@@ -170,14 +170,14 @@ def test_voices_are_split_and_differ(orchestra: Pack) -> None:
 
 def spectrum(wave_S: torch.Tensor) -> np.ndarray:
     """Long-term level in 40 bands, dB."""
-    power = np.abs(np.fft.rfft(wave_S.numpy(), RATE)) ** 2
+    power = np.abs(np.fft.rfft(wave_S.numpy(), SAMPLE_RATE)) ** 2
     return np.array([10 * np.log10(band.mean() + 1e-9) for band in np.array_split(power[80:6080], 40)])
 
 
 def test_control_words_last_as_long_as_the_names_of_things(orchestra: Pack) -> None:
     def seconds(words: tuple[str, ...]) -> float:
         rows = torch.isin(orchestra.speech.label_M, torch.tensor([orchestra.phrases.index(word) for word in words]))
-        return float(orchestra.speech.length_M[rows].float().mean()) / RATE
+        return float(orchestra.speech.length_M[rows].float().mean()) / SAMPLE_RATE
 
     assert abs(seconds(language.CONTROLS) / seconds(orchestra.classes) - 1) < 0.15
 
@@ -204,7 +204,7 @@ def test_words_are_heard_when_the_truth_says_so() -> None:
         rms = float(wave_S.square().mean().sqrt())
         inside_S = torch.zeros(len(wave_S), dtype=torch.bool)
         for word, after in zip(words, (*words[1:], None), strict=True):
-            a, b = round(word.start * RATE), round(word.end * RATE)
+            a, b = round(word.start * SAMPLE_RATE), round(word.end * SAMPLE_RATE)
             assert wave_S[a:b].square().mean().sqrt() > 0.1 * rms, word
             inside_S[a - 2 : b + 2] = True
             assert after is None or after.start >= word.end - 1e-6
@@ -240,7 +240,7 @@ def test_each_head_has_a_voice_of_its_own(split: str, orchestra: Pack) -> None:
 def test_heads_talk_all_the_time_with_pauses(orchestra: Pack) -> None:
     seconds = 3.0
     scene = World(preset="faces", size=32, seconds=seconds).scene(range(200))
-    length_BNE = orchestra.speech.length_M[scene.note_BNE] / RATE
+    length_BNE = orchestra.speech.length_M[scene.note_BNE] / SAMPLE_RATE
     end_BNE = scene.onset_BNE + length_BNE
     assert scene.onset_BNE.nan_to_num(9.0).amin(2).max() <= -1.0 and end_BNE.nan_to_num(-9.0).amax(2).min() > seconds
     silence_BNE = scene.onset_BNE[..., 1:] - end_BNE[..., :-1]

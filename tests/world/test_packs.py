@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world import colours, drawings, packs, recorded
 from avlib.world import orchestra as orchestra_module
 from avlib.world.packs import Pack, PackError
@@ -196,7 +196,7 @@ def test_sounds_are_at_one_level(orchestra: Pack) -> None:
     for n in range(0, len(orchestra.sounds), 7):
         wave = orchestra.sounds.wave(n)
         rms.append(float(wave[wave.abs() > 0.05 * wave.abs().max()].square().mean().sqrt()))
-        assert wave.abs().max() < 1 and len(wave) <= 0.9 * RATE
+        assert wave.abs().max() < 1 and len(wave) <= 0.9 * SAMPLE_RATE
     assert min(rms) > 0.095 and max(rms) < 0.105
 
 
@@ -339,8 +339,8 @@ def empty(folder: Path) -> None:
         (lambda own: halve(own / "sounds" / "dog" / "2.wav"), r"dog/2\.wav: cut off"),
         (lambda own: (own / "sounds" / "cat" / "0.wav").write_bytes(b"x" * 500), r"cat/0\.wav: not a media file"),
         (lambda own: (own / "images" / "cat" / "0.jpg").write_bytes(b""), r"cat/0\.jpg: the file is empty"),
-        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.zeros(9000), RATE), r"cat/0\.wav: .*silent"),
-        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), RATE), r"0\.wav is shorter than"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.zeros(9000), 16_000), r"cat/0\.wav: .*silent"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), 16_000), r"0\.wav is shorter than"),
         (lambda own: Image.new("RGBA", (9, 9)).save(own / "images" / "cat" / "x.png"), r"x\.png is transparent"),
     ],
 )  # fmt: skip
@@ -363,14 +363,14 @@ def test_one_class_is_too_few_and_no_folder_is_named(own: Path) -> None:
 
 
 def test_a_recording_is_cut_at_its_pauses() -> None:
-    wave = np.zeros(5 * RATE)
+    wave = np.zeros(5 * SAMPLE_RATE)
     for start, end in ((0.5, 0.8), (0.9, 1.2), (2.0, 4.5)):
-        t = np.arange(round(start * RATE), round(end * RATE))
+        t = np.arange(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE))
         wave[t] = np.sin(t)
-    seconds = [len(part) / RATE for part in recorded.active_parts(wave)]
+    seconds = [len(part) / SAMPLE_RATE for part in recorded.active_parts(wave)]
     assert seconds == pytest.approx([0.7, 1.25, 1.25], abs=0.03)  # 0.1 s of quiet is no pause; 2.5 s are two parts
-    assert recorded.active_parts(np.zeros(RATE)) == []
-    assert recorded.active_parts(np.ones(RATE // 20)) == []  # too short
+    assert recorded.active_parts(np.zeros(SAMPLE_RATE)) == []
+    assert recorded.active_parts(np.ones(SAMPLE_RATE // 20)) == []  # too short
 
 
 def test_level_does_not_change_silence_and_keeps_below_one() -> None:
@@ -440,7 +440,7 @@ def test_recordings_of_esc_stay_in_their_folds(real_data: Path, mute: None, monk
             for split, of in folds.items():
                 parts = sum(len(recorded._heard(clip)) for clip in few if clip.category == kind and clip.fold in of)
                 assert int(((made.sounds.label_M == k) & (made.sounds.split_M == split)).sum()) == parts
-    assert int(pack.sounds.length_M.max()) <= 2 * RATE + 1
+    assert int(pack.sounds.length_M.max()) <= 2 * SAMPLE_RATE + 1
 
 
 def test_photographs_meet_recordings_and_notes(real_data: Path, mute: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from avlib import audio
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world import packs
 from avlib.world.packs import SoundBank
 
@@ -26,7 +26,7 @@ def accuracy(bank: SoundBank, feature_MD: Tensor) -> float:
 
 def test_classes_can_be_told_apart_by_ear(bank: SoundBank) -> None:
     """Mean MFCCs on pitches never trained on."""
-    feature_MD = torch.stack([audio.mfcc(bank.wave(row)[None], RATE)[0].mean(1) for row in range(len(bank))])
+    feature_MD = torch.stack([audio.mfcc(bank.wave(row)[None], SAMPLE_RATE)[0].mean(1) for row in range(len(bank))])
     assert accuracy(bank, feature_MD) > 0.8
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avlib.types import RATE
+from avlib.types import SAMPLE_RATE
 from avlib.world import orchestra, sounds
 from avlib.world.soundfont import SoundFont, Zone, general_midi, play
 
@@ -12,7 +12,7 @@ def strongest(wave: np.ndarray) -> float:
     """Frequency of the strongest partial, Hz."""
     size = 1 << 18
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), size))
-    return float(spectrum.argmax() * RATE / size)
+    return float(spectrum.argmax() * SAMPLE_RATE / size)
 
 
 def tone(rate: float = 44_100.0, hertz: float = 441.0, **changes: object) -> Zone:
@@ -27,7 +27,7 @@ def tone(rate: float = 44_100.0, hertz: float = 441.0, **changes: object) -> Zon
 def test_a_note_has_the_pitch_of_its_key(key: float) -> None:
     wave = play(tone(), key, 0.8)
     assert strongest(wave) == pytest.approx(441 * 2 ** ((key - 69) / 12), rel=2e-3)
-    assert len(wave) == round(0.8 * RATE)
+    assert len(wave) == round(0.8 * SAMPLE_RATE)
 
 
 def test_the_font_is_in_tune() -> None:
@@ -43,8 +43,8 @@ def test_partials_beyond_the_band_do_not_fold_back() -> None:
 
 
 def test_a_recording_without_a_loop_ends_by_itself() -> None:
-    assert len(play(tone(loop=None), 69, 2.0)) == pytest.approx(4000 / 44_100 * RATE, abs=2)
-    assert len(play(tone(), 69, 2.0)) == 2 * RATE
+    assert len(play(tone(loop=None), 69, 2.0)) == pytest.approx(4000 / 44_100 * SAMPLE_RATE, abs=2)
+    assert len(play(tone(), 69, 2.0)) == 2 * SAMPLE_RATE
 
 
 def test_an_effect_may_follow_the_keys_less_than_a_semitone_a_key() -> None:
@@ -55,11 +55,11 @@ def test_an_effect_may_follow_the_keys_less_than_a_semitone_a_key() -> None:
 def test_the_envelope_rises_holds_and_falls_100_decibels_a_decay_time() -> None:
     flat = tone(wave_S=np.ones(4000), loop=(1000, 3000), envelope=(0.1, 0.1, 0.2, 2.0, 20.0))
     wave = play(flat, 69, 1.4)
-    assert np.abs(wave[: round(0.1 * RATE)]).max() == 0
-    assert wave[round(0.15 * RATE)] == pytest.approx(0.5, abs=0.02)
-    assert wave[round(0.3 * RATE)] == pytest.approx(1.0, abs=0.02)
-    assert wave[round(0.6 * RATE)] == pytest.approx(10 ** (-10 / 20), abs=0.02)
-    assert wave[round(1.2 * RATE)] == pytest.approx(0.1, abs=0.01)  # it stops 20 dB down
+    assert np.abs(wave[: round(0.1 * SAMPLE_RATE)]).max() == 0
+    assert wave[round(0.15 * SAMPLE_RATE)] == pytest.approx(0.5, abs=0.02)
+    assert wave[round(0.3 * SAMPLE_RATE)] == pytest.approx(1.0, abs=0.02)
+    assert wave[round(0.6 * SAMPLE_RATE)] == pytest.approx(10 ** (-10 / 20), abs=0.02)
+    assert wave[round(1.2 * SAMPLE_RATE)] == pytest.approx(0.1, abs=0.01)  # it stops 20 dB down
 
 
 def test_a_soft_touch_is_duller() -> None:
@@ -86,7 +86,7 @@ def test_every_thing_of_the_orchestra_is_heard_at_one_level_and_length() -> None
         made = sounds.notes(thing.voice, (3, 1, 2), np.random.default_rng(3))
         assert [split for _, split in made] == [0, 0, 0, 1, 2, 2]
         for wave, _ in made:
-            assert np.isfinite(wave).all() and 0.03 * RATE < len(wave) <= 0.81 * RATE, name
+            assert np.isfinite(wave).all() and 0.03 * SAMPLE_RATE < len(wave) <= 0.81 * SAMPLE_RATE, name
             loud = np.abs(wave) > 0.05 * np.abs(wave).max()
             assert np.sqrt(np.mean(wave[loud] ** 2)) == pytest.approx(0.1, rel=0.01), name
 
