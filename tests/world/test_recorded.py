@@ -24,6 +24,7 @@ def accuracy(bank: SoundBank, feature_MD: Tensor) -> float:
     return float(forest.score(feature_MD[test_M].numpy(), bank.label_M[test_M].numpy()))
 
 
+@pytest.mark.learns
 def test_classes_can_be_told_apart_by_ear(bank: SoundBank) -> None:
     """Mean MFCCs on pitches never trained on."""
     feature_MD = torch.stack([audio.mfcc(bank.wave(row)[None], SAMPLE_RATE)[0].mean(1) for row in range(len(bank))])
