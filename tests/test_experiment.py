@@ -243,10 +243,8 @@ def test_what_cannot_be_is_named(run: Run) -> None:
 
 # --- the recipes that come along
 
-RECIPES = [name for name in recipes.names() if name != "dsol"]
 
-
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes.names())
 def test_recipes_keep_no_nets_worlds_or_clips(name: str, repo: Path) -> None:
     text = (repo / f"avlib/recipes/{name}.py").read_text()
     assert "cache" not in text and "global " not in text
@@ -254,7 +252,7 @@ def test_recipes_keep_no_nets_worlds_or_clips(name: str, repo: Path) -> None:
     assert not [key for key, value in vars(module).items() if isinstance(value, nn.Module | World | Batch | Tensor)]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes.names())
 def test_what_a_claim_compares_is_an_arm(name: str) -> None:
     recipe = recipes.load(name)
     for arm in recipe.ARMS.values():

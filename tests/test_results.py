@@ -447,7 +447,7 @@ def test_a_damaged_record_is_named_and_never_written_over(place: Path, text: str
 
 def test_a_recipe_lacks_nothing(place: Path) -> None:
     (place / "half.py").write_text("ARMS = ()\n")
-    with pytest.raises(ValueError, match="is not a recipe: it lacks CLAIMS, train"):
+    with pytest.raises(ValueError, match="is not a recipe: it lacks CLAIMS, train, measure"):
         recipes.load("own_recipes.half")
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from avlib.errors import unknown
 
-PARTS = ("ARMS", "CLAIMS", "train")
+PARTS = ("ARMS", "CLAIMS", "train", "measure")
 
 
 def names() -> tuple[str, ...]:
