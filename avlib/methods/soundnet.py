@@ -27,6 +27,9 @@ OWN_RATE = 22_050
 class SoundNet(nn.Module):
     """A waveform network that learns to say what frozen picture networks say about the same clip.
 
+    Where we differ from the paper: a clip has one picture, so logits are averaged over time before the divergence;
+    there each output answers for the frame of its own five seconds, and the mean is over those divergences.
+
     Args:
         teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks). It is frozen and put into
             evaluation mode; it belongs to nobody's parameters, training mode or checkpoint.

@@ -57,7 +57,7 @@ FRAMES, WINDOW = 8, 1.0
 
 def teacher(run: Run) -> nn.Module:
     """The network that knows ImageNet; it is asked once a photograph, whatever the fold and the arm."""
-    return run.once("teacher", lambda: Remembering(imagenet_teacher()))
+    return run.once("imagenet", lambda: Remembering(imagenet_teacher()))
 
 
 def world(run: Run, fold: int, split: str) -> World:
