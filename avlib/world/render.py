@@ -189,10 +189,10 @@ def stems(scene: Scene, bank: SoundBank, samples: int) -> Tensor:
         if length > 0:
             total[at : at + length] += notes[start : start + length]
     out_BNS = out_S.view(clips, slots, samples)
-    # squares of whole numbers: their sum is exact in any order
-    rms_BN1 = torch.linalg.vector_norm(out_BNS, dim=2, keepdim=True, dtype=torch.float64) / samples**0.5
-    level_BN1 = _LEVEL * 10 ** (scene.gain_BN[..., None].double() / 20)
-    return out_BNS.mul_((level_BN1 / rms_BN1.clamp(min=1.0)).float())
+    # squares of whole numbers: in double precision their sum is exact in any order (clip by clip it stays in the cache)
+    power_BN = torch.stack([clip_NS.double().square_().sum(1) for clip_NS in out_BNS])
+    level_BN = _LEVEL * 10 ** (scene.gain_BN.double() / 20)
+    return out_BNS.mul_((level_BN / (power_BN / samples).sqrt().clamp(min=1.0)).float()[..., None])
 
 
 def _piece(wave_S: Tensor, u: float, samples: int) -> Tensor:
@@ -387,17 +387,18 @@ class Placed:
 
 
 def _placed(scene: Scene, stage: Stage, pose: Pose, loud_BNT: Tensor) -> Placed:
-    """Every thing in every frame that shows it, small ones first."""
-    count, things, times, _ = pose.centre_BNT2.shape
+    """Every thing in every frame that shows it: small things first, the frames of one after the other."""
+    _, things, times, _ = pose.centre_BNT2.shape
     sprite_BN = stage.sprites.place_M[scene.picture_BN]
     left, top, right, bottom = _around(pose, stage.sprites.extent_RK[sprite_BN])
     # a direction between two of the 72 and rounding to whole pixels need a little more
     span_BNT = torch.maximum(left + right, top + bottom) * 1.002 + 1
     middle_BNT2 = pose.centre_BNT2 + torch.stack([right - left, bottom - top], -1) / 2
-    clip, slot, time = scene.visible_BN[:, :things, None].expand(count, things, times).nonzero(as_tuple=True)
     half = stage.sprites.share * stage.sprites.image_RCHW.shape[-1] / 2
-    order = span_BNT[clip, slot, time].argsort(stable=True)
-    clip, slot, time = clip[order], slot[order], time[order]
+    clip, slot = scene.visible_BN[:, :things].nonzero(as_tuple=True)
+    order = span_BNT.amax(2)[clip, slot].argsort(stable=True)
+    clip, slot = (rows[order].repeat_interleave(times) for rows in (clip, slot))
+    time = torch.arange(times, device=clip.device).repeat(len(order))
     return Placed(
         frame_R=clip * times + time,
         slot_R=slot,
@@ -427,17 +428,18 @@ def _window(thing: Placed, size: int, width: int, side: int) -> tuple[Tensor, Te
     return grid_RPP2.round_().mul_(2 / (side * _FINE)), corner_R2.long()
 
 
-def _coloured(image_RCPP: Tensor, turn_R33: Tensor) -> Tensor:
+def _coloured(image_RTCPP: Tensor, turn_R33: Tensor) -> Tensor:
     """Turn the hues of premultiplied RGBA; ink that leaves 0…alpha is kept at its border."""
-    ink_CRPP, alpha_RPP = image_RCPP[:, :3].unbind(1), image_RCPP[:, 3]
-    out = torch.empty_like(image_RCPP)
-    out[:, 3] = alpha_RPP
+    red, green, blue, alpha = image_RTCPP.unbind(2)
+    out = torch.empty(image_RTCPP.shape, device=image_RTCPP.device)
+    out[:, :, 3] = alpha
+    zero = torch.zeros((), device=alpha.device)
     for c in range(3):
-        weight_CR11 = turn_R33[:, c, :, None, None].unbind(1)
-        whole = ink_CRPP[0] * weight_CR11[0]
-        whole += ink_CRPP[1] * weight_CR11[1]
-        whole += ink_CRPP[2] * weight_CR11[2]
-        torch.minimum(whole.clamp_(min=0), alpha_RPP, out=out[:, c])
+        weights = turn_R33[:, c, :, None, None, None].unbind(1)
+        whole = red * weights[0]
+        whole += green * weights[1]
+        whole += blue * weights[2]
+        torch.clamp(whole, zero, alpha, out=out[:, :, c])
     return out
 
 
@@ -468,20 +470,25 @@ class Patches:
         return row_RCP[..., None] * size + (self.corner_R2[:, 0, None] + step)[:, None, None]
 
 
-def _patches(things: Placed, stage: Stage, faces: bool, turned: bool) -> list[Patches]:
-    """Every thing sampled into a window, in a few lots of similar size, so that windows fit."""
+def _patches(things: Placed, times: int, stage: Stage, faces: bool, turned: bool) -> list[Patches]:
+    """Every thing sampled into a window a frame, in a few lots of similar size, so that windows fit."""
+    sprites, device = stage.sprites, things.frame_R.device
     lots = []
-    for part in torch.arange(len(things.frame_R), device=things.frame_R.device).chunk(5):
+    for part in torch.arange(len(things.frame_R), device=device).view(-1, times).chunk(5):
         if not len(part):
             continue
-        some = things.rows(part)
-        width = min(stage.size, math.ceil(float(some.span_R[-1])))
-        grid, corner_R2 = _window(some, stage.size, width, stage.sprites.image_RCHW.shape[-1])
-        image_RCPP = F.grid_sample(stage.sprites.image_RCHW[some.sprite_R], grid, align_corners=False)
+        some = things.rows(part.flatten())
+        width = min(stage.size, math.ceil(float(some.span_R.amax())))
+        grid, corner_R2 = _window(some, stage.size, width, sprites.image_RCHW.shape[-1])
+        # the frames of a thing look into one sprite
+        image = sprites.image_RCHW[some.sprite_R[::times]]
+        image = F.grid_sample(image, grid.view(-1, times * width, width, 2), align_corners=False)
+        image = image.view(-1, 4, times, width, width).transpose(1, 2)
         if turned:
-            image_RCPP = _coloured(image_RCPP, some.turn_R33)
+            image = _coloured(image, some.turn_R33[::times])
+        image_RCPP = image.reshape(-1, 4, width, width)
         if faces:
-            image_RCPP = _mouth(image_RCPP, grid, stage.sprites.share, some.loud_R)
+            image_RCPP = _mouth(image_RCPP, grid, sprites.share, some.loud_R)
         lots.append(Patches(image_RCPP, some.frame_R, some.slot_R, corner_R2))
     return lots
 
@@ -528,7 +535,7 @@ def paint(
     """Frames (B, T, 3, H, W) and, when asked for, the pixels of each thing that are in sight, (B, T, N, H, W)."""
     count, things, times, _ = pose.centre_BNT2.shape
     size = stage.size
-    lots = _patches(_placed(scene, stage, pose, loud_BNT), stage, faces, bool(scene.hue_BN.any()))
+    lots = _patches(_placed(scene, stage, pose, loud_BNT), times, stage, faces, bool(scene.hue_BN.any()))
     canvas_FCHW = _backdrops(scene, stage).repeat_interleave(times, 0)
     _over(canvas_FCHW, lots, things)
     frames = canvas_FCHW.view(count, times, 3, size, size)
