@@ -55,7 +55,7 @@ def seconds(seed: int, arm: str) -> tuple[float, float]:
 def main() -> None:
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
     print(f"| time to {GOAL:.0%} of pairs | seconds, median (each seed) | best score | threads |\n|---|---|---|---|")
-    names = {"trained": "all pairs and a choice", "all pairs": "all pairs (peer)", "cyclic pairs": "cyclic pairs (peer)"}
+    names = {"trained": "all pairs, a choice", "all pairs": "all pairs (peer)", "cyclic pairs": "cyclic pairs (peer)"}
     for arm, name in names.items():
         runs = [seconds(seed, arm) for seed in seeds]
         each = ", ".join("never" if t == float("inf") else f"{t:.0f}" for t, _ in runs)

@@ -50,7 +50,7 @@ CLAIMS = (
     Claim("What the pictures teach about sounds is more than any training on sounds does",
           "audio probe", "trained", "shuffled pairs", "ours: the dullest explanation", "heard", primary=True),
     Chain("All pairs of a batch teach more than one false pair a clip, and a choice among them more still",
-          "known: pairs", ("trained", "all pairs", "cyclic pairs"), "ours: same steps, same clips", "pairs", primary=True),
+          "known: pairs", ("trained", "all pairs", "cyclic pairs"), "ours: equal steps and clips", "pairs", primary=True),
     Claim("Trained features tell sounds apart better than untrained ones",
           "audio probe", "trained", "untrained", f"{_PAPER}, ESC-50 table", "audio"),
     Claim("Single units of sound stand for a kind of thing",
