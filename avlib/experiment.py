@@ -79,6 +79,7 @@ class Run:
 
     Attributes:
         history: the log of the last `fit`.
+        method: the net of the last cell.
         spent: what each arm cost that was trained here, shared parts included.
     """
 
@@ -86,6 +87,7 @@ class Run:
         self.budget, self.seed, self.out = budget, seed, None if out is None else Path(out)
         self.device = distributed.setup(device_of(device))
         self.history = History()
+        self.method: nn.Module | None = None
         self.spent: dict[str, Spent] = {}
         self.rehearsing = False
         self._bill: dict[object, Spent] = {}
@@ -237,9 +239,9 @@ def run_cell(recipe: ModuleType, run: Run, arm: str) -> dict[str, float]:
             the table, with all that it shares), and names no reason. Without a step there is nothing to compare.
     """
     recipes.check_arm(recipe, arm)
-    method = run.trained(recipe, arm)
+    run.method = run.trained(recipe, arm)
     _check_budget(recipe, run, arm)
-    found = recipe.measure(method, run, arm)
+    found = recipe.measure(run.method, run, arm)
     return {name: float(value) for name, value in found.items()}
 
 

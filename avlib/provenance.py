@@ -409,14 +409,17 @@ def device_name(device: str = "cpu") -> str:
 
 
 def commit(root: Path) -> str | None:
-    """The short name of the commit that is checked out, with ``+`` where avlib differs from it; None outside of git."""
+    """The short name of the commit that is checked out, with ``+`` where its code differs; None outside of git."""
     git = ["git", "-C", str(root)]
     try:
         name = subprocess.run(
             [*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
         ).stdout.strip()
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "avlib"], capture_output=True, text=True, check=True
+            [*git, "status", "--porcelain", "--", "avlib", ":!avlib/weights"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None

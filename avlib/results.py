@@ -33,6 +33,8 @@ from avlib.profiles import profile as find_profile
 if TYPE_CHECKING:
     import pandas as pd
 
+    from avlib.experiment import Run
+
 Say = Callable[[str], None]
 
 
@@ -44,7 +46,8 @@ class Cell:
         arm, seed, metrics: who, and what was measured.
         seconds: how long it took.
         key: fingerprint of the code, arm, budget and seed that made it, see `avlib.provenance.cell_key`.
-        origin: lock, versions, device, threads, commit and date of its run; never rewritten.
+        origin: lock, versions, device, threads, commit and date of its run, and the file of its weights where they were
+            kept; never rewritten.
         seals: later keys that were proved to give the same, each with its ``key``, ``commit`` and ``date``.
         witness: what the proof compares, see `avlib.seal.witness`.
     """
@@ -478,6 +481,8 @@ def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], devic
             raise ValueError(f"{name}, arm {arm}, seed {seed}: {'; '.join(bad) or 'no metric was measured'}")
         plain = {metric: round(value, 6) for metric, value in metrics.items()}
         cell = Cell(arm, seed, plain, round(time.monotonic() - begun, 1), key, _origin(device))
+        if (arm, seed, budget.name) == (next(iter(recipe.ARMS)), 0, "cpu"):
+            cell = _with_weights(name, run, cell, say)
         put(name, budget.name, [cell])
         numbers = ", ".join(f"{metric} {value:.4g}" for metric, value in plain.items())
         say(f"{arm}, seed {seed}: {cell.seconds:.0f} s, {numbers}")
@@ -485,6 +490,22 @@ def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], devic
             put(name, budget.name, [replace(cell, witness=seal.witness(recipe, budget, seed, arm, device))])
         except (ValueError, RuntimeError) as error:  # a cell counts without it; it only cannot be sealed
             say(f"{arm}, seed {seed}: no witness, because {error}")
+
+
+def _with_weights(name: str, run: Run, cell: Cell, say: Say) -> Cell:
+    """Keep the net of a cell for `avlib.load`, where a recipe of the library can build it; the cell then names them."""
+    from avlib import pretrained
+
+    if name not in recipes.names() or not hasattr(recipes.load(name), "build") or run.method is None:
+        return cell
+    about = {"arm": cell.arm, "seed": cell.seed, "exam": cell.metrics}
+    about |= {part: cell.origin[part] for part in ("commit", "date")}
+    try:
+        kept = pretrained.save(name, run.method, run.budget, about)
+    except (OSError, ValueError) as error:  # the cell counts without them
+        say(f"{name}: no weights were kept, because {error}")
+        return cell
+    return replace(cell, origin=cell.origin | {"weights": kept})
 
 
 def _origin(device: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A recipe is a module with
 * ``train(run, arm) -> nn.Module``: the trained net of one arm of an `avlib.experiment.Run`;
 * ``measure(method, run, arm) -> dict[str, float]``: what is recorded of it;
 * ``CLAIMS``: what the paper says of them, see `avlib.claims`;
+* ``build(run) -> nn.Module`` (optional): the method's own net before training, for weights that come along;
 * ``BUDGET`` (optional): profile → what it changes in it; ``CHANCE`` (optional): what each metric is worth by luck.
 """
 

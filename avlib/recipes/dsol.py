@@ -113,6 +113,18 @@ def train(run: Run, arm: str = "two stages") -> SoundingMixtures:
     return method
 
 
+def build(run: Run) -> SoundingMixtures:
+    """The net of a run's profile before anything is learnt; its dictionary has one entry for all clips."""
+    first = solo(run)
+    first.label_M.zero_()
+    return SoundingMixtures(first).to(run.device)
+
+
+def solo(run: Run, whole: bool = False) -> SoundingObjects:
+    """Stage one's net at the size of a run's profile."""
+    return run.build(SoundingObjects, run.budget.count, CLUSTERS, full=run.budget.full, whole=whole)
+
+
 def phases(steps: int, alone: bool) -> dict[str, int]:
     """Steps of localising, of naming and of mixing; ``alone`` without the last."""
     solo = steps if alone else steps - round(SHARES["mix"] * steps)
@@ -123,7 +135,7 @@ def phases(steps: int, alone: bool) -> dict[str, int]:
 def stage_one(run: Run, steps: dict[str, int], whole: bool, party: bool, shuffled: bool) -> SoundingObjects:
     """Localise, then name. ``whole``: a dictionary of whole pictures; ``party``: learnt where four things stand."""
     world = run.world("cocktail" if party else "solo", **DIALS)
-    method = run.build(SoundingObjects, run.budget.count, CLUSTERS, full=run.budget.full, whole=whole)
+    method = solo(run, whole)
     period = max(1, math.ceil(steps["name"] / ROUNDS))  # the heads have as long after the last clustering as before it
     hook = Recluster(partial(run.batches, world, run.budget.count), period, run.seed)
     for n, (part, hooks) in enumerate({"localise": (), "name": (hook,)}.items()):

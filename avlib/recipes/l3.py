@@ -70,10 +70,15 @@ def train(run: Run, arm: str = "trained") -> nn.Module:
     return learn(run, run.world("solo", **(LOOK | VARIED | ARMS[arm].world)), ARMS[arm])
 
 
-def learn(run: Run, world: World, how: Arm, part: str = "") -> LookListenLearn:
-    """A net of the run's seed, at the size of its profile, after an arm's steps in a world."""
+def build(run: Run, **settings: Any) -> LookListenLearn:
+    """The net at the size of a run's profile."""
     small = {} if run.budget.full else SMALL
-    method = run.build(LookListenLearn, full=run.budget.full, **(SIZE | small | how.build))
+    return run.build(LookListenLearn, full=run.budget.full, **(SIZE | small | settings))
+
+
+def learn(run: Run, world: World, how: Arm, part: str = "") -> LookListenLearn:
+    """A net of the run's seed after an arm's steps in a world."""
+    method = build(run, **how.build)
     run.fit(method, run.stream(world, shuffled=how.shuffled), run.steps(how), RATE, DECAY, part=part)
     return method
 

@@ -109,12 +109,26 @@ def teacher(run: Run) -> nn.Module:
 def train(run: Run, arm: str = "trained") -> nn.Module:
     """Train one arm; ``untrained`` takes no step, but its normalisations are set on the same clips."""
     how, eyes = ARMS[arm], teacher(run)
-    method = run.build(SoundNet, eyes, "eight" if run.budget.full else "small", **how.build)
+    method = build(run, eyes, **how.build)
     batches = stream(run, world(run, "train", **how.world), how.shuffled)
     if how.steps == 0:
         calibrate(method, batches, min(CALIBRATION, run.budget.steps))
     run.fit(method, batches, run.steps(how), RATE)
     return method
+
+
+class NoTeacher(nn.Module):
+    """Stands where the picture networks were, for a student that only listens."""
+
+    sizes = len(THINGS), len(PLACES)
+
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
+        raise ValueError("this SoundNet came without its teachers: it hears, and cannot be taught")
+
+
+def build(run: Run, eyes: nn.Module | None = None, **settings: Any) -> SoundNet:
+    """The student at the size of a run's profile; without ``eyes`` it can only listen."""
+    return run.build(SoundNet, eyes or NoTeacher(), "eight" if run.budget.full else "small", **settings)
 
 
 @torch.no_grad()
