@@ -67,13 +67,13 @@ CLAIMS = (
 
 def train(run: Run, arm: str = "trained") -> nn.Module:
     """Train one arm on clips of one thing each."""
-    return learn(run, run.world("solo", **(LOOK | VARIED | ARMS[arm].world)), ARMS[arm])
+    return learn(run, run.world("solo", **{**LOOK, **VARIED, **ARMS[arm].world}), ARMS[arm])
 
 
 def build(run: Run, **settings: Any) -> LookListenLearn:
     """The net at the size of a run's profile."""
     small = {} if run.budget.full else SMALL
-    return run.build(LookListenLearn, full=run.budget.full, **(SIZE | small | settings))
+    return run.build(LookListenLearn, full=run.budget.full, **{**SIZE, **small, **settings})
 
 
 def learn(run: Run, world: World, how: Arm, part: str = "") -> LookListenLearn:
