@@ -336,19 +336,19 @@ def _add_pack(commands: Any) -> None:
 
 
 def _pack_build(arguments: argparse.Namespace) -> None:
-    from avlib.world import packs
+    from avlib.world import library, packs
 
     name = Path(arguments.name.partition(":")[2] or arguments.name).name
     out = arguments.out or Path(f"{name}.safetensors")
-    pack = packs.build(arguments.name, arguments.folder)
+    pack = library.build(arguments.name, arguments.folder)
     packs.save(pack, out)
     print(f"{out}: {len(pack.classes)} classes, {out.stat().st_size / 1e6:.1f} MB, sha256 {pack.sha256[:16]}")
 
 
 def _pack_show(arguments: argparse.Namespace) -> None:
-    from avlib.world import packs
+    from avlib.world import library
 
-    pack = packs.load(arguments.name)
+    pack = library.load(arguments.name)
     rows = [["class", "drawings: train", "val", "test", "sounds: train", "val", "test"]]
     for k, name in enumerate(pack.classes):
         drawn = pack.drawings(pack.picture_label_M == k)

@@ -22,7 +22,7 @@ from avlib.errors import unknown
 from avlib.evaluate.features import evaluating
 from avlib.profiles import Profile
 from avlib.types import Batch
-from avlib.world import World, packs
+from avlib.world import World, library
 
 CLIPS, TOLERANCE = 16, 1e-3
 """How many clips are embedded, and how far an embedding may lie from the stored one, as a part of the largest."""
@@ -106,7 +106,7 @@ def save(name: str, net: nn.Module, budget: Profile, about: dict[str, Any]) -> d
         ValueError: the file would be larger than `MOST_BYTES`, or the net cannot be made again from it.
         OSError: it cannot be written.
     """
-    clips, pack = fixed_clips(budget.size), packs.load("orchestra")
+    clips, pack = fixed_clips(budget.size), library.load("orchestra")
     data = {"pack": pack.name, "sha256": pack.sha256, "licences": list(pack.licences)}
     card = {"method": name, **about, "data": data, "budget": asdict(budget)}
     path, said_before = folder() / f"{name}{_SUFFIX}", said(net, clips)

@@ -132,7 +132,7 @@ def test_world_show_writes_a_sheet_and_sounds(tmp_path: Path, capsys: Captured) 
 
 
 def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    from avlib.world import packs
+    from avlib.world import library, packs
 
     sounds = types.SimpleNamespace(label_M=torch.tensor([0, 0, 1]), split_M=torch.tensor([0, 2, 1]))
     pack = types.SimpleNamespace(
@@ -141,9 +141,9 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         backdrop_label_M=torch.tensor([0, 0]), hands=("me",), drawings=lambda rows_M: (int(rows_M.sum()), 7, 8),
     )  # fmt: skip
     asked = []
-    monkeypatch.setattr(packs, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
+    monkeypatch.setattr(library, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
     monkeypatch.setattr(packs, "save", lambda pack, path: Path(path).write_bytes(b"x"))
-    monkeypatch.setattr(packs, "load", lambda name: pack)
+    monkeypatch.setattr(library, "load", lambda name: pack)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pack", "build", "folder:some/where", "--folder", "there"]) == 0
     assert asked == [("folder:some/where", Path("there"))] and (tmp_path / "where.safetensors").exists()

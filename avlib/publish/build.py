@@ -19,7 +19,7 @@ from typing import Any
 
 from avlib.publish import chapters, record
 from avlib.publish.chapters import Chapter, Notebook, tags
-from avlib.publish.release import edition as edition_of
+from avlib.publish.editions import edition as edition_of
 
 OPTIONS = ("-W", "-n", "--keep-going")
 """Every warning is an error, missing references are warnings, and all of them are listed."""

@@ -85,7 +85,7 @@ def packs(notebook: Notebook, before: dict[str, Any]) -> dict[str, str]:
     """
     if not any(path.startswith("avlib/world/") for path in before["sources"]):
         return {}
-    from avlib.world.packs import NAMES, cache
+    from avlib.world.library import NAMES, cache
 
     text = "\n".join(chapters.code(notebook).values())
     named = [name for name in NAMES if name == "orchestra" or re.search(rf"[\"']{re.escape(name)}[\"']", text)]

@@ -1,13 +1,8 @@
-"""Hand-outs cut from the chapters: with solutions, with stubs, for recall, as slides.
-
-The solution is the source; the exercise is cut from it.
-"""
+"""An edition written out: notebooks, site and slides; and its exercises, tried."""
 
 from __future__ import annotations
 
-import copy
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,139 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avlib.publish import chapters, kernel, prose
-from avlib.publish.chapters import Cell, Chapter, Notebook, tags
+from avlib.publish import chapters, kernel
+from avlib.publish.build import build
+from avlib.publish.chapters import Chapter, Notebook, tags
+from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
+from avlib.publish.slides import deck
 
-BEGIN = "### BEGIN SOLUTION"
-END = "### END SOLUTION"
-BLANK = 'raise NotImplementedError("your turn: write this")'
 QUIET = ["--log-level=40"]
-
-
-class ExerciseError(ValueError):
-    """An exercise that cannot be cut; ``cell`` is its position, from 0."""
-
-    def __init__(self, message: str, cell: int):
-        super().__init__(message)
-        self.cell = cell
-
-
-def stub(source: str) -> str:
-    """The code with each solution replaced by one line that raises; what stands outside the markers stays.
-
-    Raises:
-        ValueError: markers that are missing, or do not pair.
-
-    Examples:
-        >>> print(stub("def double(x):\\n    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"))
-        def double(x):
-            raise NotImplementedError("your turn: write this")
-    """
-    kept: list[str] = []
-    inside = found = False
-    for line in source.split("\n"):
-        if line.strip() in (BEGIN, END):
-            if inside == (line.strip() == BEGIN):
-                raise ValueError(f"{line.strip()!r} without its partner")
-            inside, found = not inside, True
-            if inside:
-                kept.append(line[: len(line) - len(line.lstrip())] + BLANK)
-        elif not inside:
-            kept.append(line)
-    if inside or not found:
-        raise ValueError(f"no {END!r}" if inside else f"no lines {BEGIN!r} and {END!r}")
-    return "\n".join(kept)
-
-
-def solution_pairs(notebook: Notebook) -> list[tuple[int, list[int]]]:
-    """Positions of each ``solution`` cell and of the ``check`` cells that follow before the next solution.
-
-    Raises:
-        ExerciseError: a solution without markers or without a check, a check without a solution.
-    """
-    pairs: list[tuple[int, list[int]]] = []
-    for index, cell in chapters.code_cells(notebook):
-        if "solution" in tags(cell):
-            try:
-                stub(cell["source"])
-            except ValueError as error:
-                raise ExerciseError(f"the solution has {error}", index) from error
-            pairs.append((index, []))
-        elif "check" in tags(cell):
-            if not pairs:
-                raise ExerciseError("a check stands before any solution", index)
-            pairs[-1][1].append(index)
-    for index, checks in pairs:
-        if not checks:
-            raise ExerciseError("no cell tagged 'check' follows the solution", index)
-    return pairs
-
-
-def _gives_away(cell: Cell) -> bool:
-    return cell["cell_type"] == "markdown" and "answer" in tags(cell)
-
-
-def without_answers(text: str) -> str:
-    """Markdown without its ``{solution}`` directives."""
-    return prose.FENCE.sub(lambda m: "" if re.match(r"\{solution(-start|-end)?\}", m["info"]) else m[0], text).strip()
-
-
-def student(notebook: Notebook) -> Notebook:
-    """The chapter to be worked on: stubs for solutions, visible checks without their outputs, no answers in prose.
-
-    Raises:
-        ExerciseError: see :func:`solution_pairs`.
-    """
-    pairs = solution_pairs(notebook)
-    empty = {index for at, checks in pairs for index in (at, *checks)}
-    stubs = {at for at, _ in pairs}
-    cells: list[Cell] = []
-    for index, cell in enumerate(copy.deepcopy(notebook["cells"])):
-        if _gives_away(cell):
-            continue
-        if cell["cell_type"] == "markdown":
-            text = without_answers(cell["source"])
-            if not text and cell["source"].strip():
-                continue
-            cell["source"] = text if text != cell["source"].strip() else cell["source"]
-        if index in stubs:
-            cell["source"] = stub(cell["source"])
-            cell["metadata"]["tags"] = [
-                tag for tag in tags(cell) if tag not in ("solution", "hide-input", "hide-output")
-            ] + ["stub"]
-        cells.append(chapters.cleared(cell) if index in empty else cell)
-    return {**notebook, "cells": cells}
-
-
-def recall(notebook: Notebook) -> Notebook:
-    """The chapter to be told from memory: headings and code, without prose and without outputs."""
-    cells = []
-    for cell in copy.deepcopy(notebook["cells"]):
-        if cell["cell_type"] == "code":
-            cells.append(chapters.cleared(cell))
-            continue
-        heads = [f"{m[0]}" for m in prose.HEADING.finditer(prose.FENCE.sub("", cell["source"]))]
-        if heads:
-            cells.append({**cell, "source": "\n\n".join(heads)})
-    return {**notebook, "cells": cells}
-
-
-def edition(name: str) -> Callable[[Notebook], Notebook]:
-    """What makes the edition ``name`` of a chapter.
-
-    Raises:
-        ValueError: an unknown edition; the right ones are listed.
-    """
-    from avlib.errors import unknown
-
-    made: dict[str, Callable[[Notebook], Notebook]] = {
-        "instructor": copy.deepcopy,
-        "student": student,
-        "recall": recall,
-    }
-    if name not in made:
-        raise unknown("edition", name, made)
-    return made[name]
 
 
 def release(
@@ -184,15 +53,11 @@ def release(
     if slides:
         written += _decks(cut, out / "slides", say)
     if site and name != "recall":
-        from avlib.publish.build import build
-
         written.append(build(root, edition=name, out=out / "site", say=say))
     return written
 
 
 def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:
-    from avlib.publish.slides import deck
-
     written = []
     folder.mkdir(exist_ok=True)
     for chapter, notebook in cut:

@@ -386,7 +386,7 @@ def citations(page: Page) -> Iterator[Problem]:
 
 def exercises(page: Page) -> Iterator[Problem]:
     """Enough exercises; each solution is marked, cut cleanly and checked."""
-    from avlib.publish.release import ExerciseError, solution_pairs, stub
+    from avlib.publish.editions import ExerciseError, solution_pairs, stub
 
     text = "\n".join(cell["source"] for _, cell in page.markdown)
     count = len(re.findall(r"^[`:]{3,}\{exercise(?:-start)?\}", text, re.M))

@@ -26,7 +26,8 @@ from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
 from avlib.recipes import l3
 from avlib.types import SAMPLE_RATE
-from avlib.world import World, packs
+from avlib.world import World, library
+from avlib.world.packs import Pack
 
 BUDGET: dict[str, dict[str, Any]] = {"smoke": {"batch": 16}, "cpu": {"steps": 120}}
 CLASSICS = ("SVM on MFCC", "random forest")
@@ -76,8 +77,8 @@ def other_folds(fold: int) -> tuple[int, ...]:
 def worlds(run: Run) -> dict[str, World]:
     """Where nets learn: drawings with the recordings of all folds but one, for each fold, and photographs."""
 
-    def without(fold: int) -> packs.Pack:
-        return run.once(("pack", fold), lambda: packs.build("esc", train_folds=other_folds(fold), only_esc10=True))
+    def without(fold: int) -> Pack:
+        return run.once(("pack", fold), lambda: library.build("esc", train_folds=other_folds(fold), only_esc10=True))
 
     folds = {f"fold {fold}": run.world(pack=without(fold)) for fold in esc50.FOLDS}
     return folds | {"photos": run.world(pack="photos")}

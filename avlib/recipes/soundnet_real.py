@@ -24,7 +24,7 @@ from avlib.evaluate.features import evaluating
 from avlib.experiment import Run
 from avlib.methods.soundnet import SoundNet
 from avlib.recipes import l3_real, soundnet
-from avlib.world import World, packs
+from avlib.world import World, library
 
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": {"batch": 8, "count": 32},
@@ -62,7 +62,7 @@ def teacher(run: Run) -> nn.Module:
 
 def world(run: Run, fold: int, split: str) -> World:
     """Photographs with recordings of all folds but ``fold`` to train on, others with those of ``fold`` to test."""
-    pack = run.once(("pack", fold), lambda: packs.build("photos", train_folds=l3_real.other_folds(fold)))
+    pack = run.once(("pack", fold), lambda: library.build("photos", train_folds=l3_real.other_folds(fold)))
     return run.world("solo", split, pack, size=SIZE, **DIALS)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avlib.errors import unknown
 from avlib.types import Batch, Truth, Word
-from avlib.world import language, packs, render, scenes
+from avlib.world import language, library, render, scenes
 from avlib.world.packs import Pack
 from avlib.world.presets import PRESETS, Preset, named
 from avlib.world.scenes import SPLITS, Scene
@@ -57,7 +57,7 @@ class World:
             raise unknown("split", split, SPLITS)
         if size < 16 or seconds <= 0 or fps <= 0:
             raise ValueError(f"size={size} px (at least 16), seconds={seconds} and fps={fps} (above 0) make no clip")
-        self.pack = packs.load(pack) if isinstance(pack, str) else pack
+        self.pack = library.load(pack) if isinstance(pack, str) else pack
         base = named(preset) if isinstance(preset, str) else preset
         # photographs are rectangles of many colours: they hang straight and keep them unless asked not to
         straight: dict[str, object] = {"tilt": 0.0, "hue": 0.0} if self.pack.photographic else {}

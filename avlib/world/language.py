@@ -148,8 +148,8 @@ def grammar(classes: tuple[str, ...], places: tuple[str, ...]) -> Grammar:
 def vocabulary(pack: Pack) -> Vocabulary:
     """All words of the sentences about a pack.
 
-    >>> from avlib.world import packs
-    >>> vocabulary(packs.load("orchestra")).encode(["here is a trumpet"]).shape
+    >>> from avlib.world import library
+    >>> vocabulary(library.load("orchestra")).encode(["here is a trumpet"]).shape
     torch.Size([1, 4])
     """
     return Vocabulary.of(grammar(pack.classes, pack.places).chunks)

@@ -5,7 +5,6 @@ A compiled pack loads without the packages that its assets came from, so it trav
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -13,7 +12,7 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avlib.errors import unknown
 from avlib.types import SAMPLE_RATE, Word, _Moves
 from avlib.world import colours
 
 PICTURE, BACKDROP = 96, 192
 """Sides of the pictures of things and of the backdrops, px."""
-NAMES = ("orchestra", "esc", "photos", "folder:PATH")
-
 
 _FLAC, _ZIP = ":flac", ":zip:"
 """What follows the name of a packed tensor in a file; of a picture its shape comes after that."""
@@ -303,80 +299,3 @@ def read(path: Path | str) -> Pack:
         return Pack(**whole, **rest, words=words)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, RuntimeError, zlib.error) as error:
         raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
-
-
-def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
-    """Make a pack from its assets.
-
-    Args:
-        name: ``"orchestra"`` (from installed packages alone), ``"esc"``, ``"photos"`` or ``"folder:PATH"``.
-        folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``.
-        options: what the builder of ``esc`` and ``photos`` takes, for instance ``train_folds``.
-
-    Raises:
-        ValueError: an unknown name; the right ones are listed.
-        PackError, FileNotFoundError: missing or broken assets, named.
-    """
-    if name == "orchestra":
-        from avlib.world import orchestra
-
-        return orchestra.build()
-    from avlib.world import recorded
-
-    if name.startswith("folder:"):
-        return recorded.folder(Path(name.removeprefix("folder:")))
-    builders = {"esc": recorded.esc, "photos": recorded.photos}
-    if name not in builders:
-        raise unknown("pack", name, NAMES)
-    return builders[name](None if folder is None else Path(folder), **options)
-
-
-def cache() -> Path:
-    """Where compiled packs are kept: ``$AVLIB_CACHE``, else ``~/.cache/avlib``."""
-    return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "packs"
-
-
-def _version() -> str:
-    """Changes whenever the code that builds packs does."""
-    here = Path(__file__).parent
-    sources = sorted(
-        p
-        for p in here.glob("*.py")
-        if p.stem
-        in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "language", "drawings", "colours"}
-    )
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
-
-
-def _data(name: str) -> str:
-    """Which data a pack of recordings is made of, so that other data do not meet an old pack."""
-    if name == "orchestra":
-        return ""
-    from avlib import datasets
-
-    roots = [str(datasets.root(part)) for part in ("esc50", "caltech101")]
-    return "-" + hashlib.sha256("\n".join(roots).encode()).hexdigest()[:6]
-
-
-@lru_cache(maxsize=4)
-def load(name: str) -> Pack:
-    """A pack by its name, built once and then read from the cache, or from a ``.safetensors`` file.
-
-    ``folder:PATH`` is built anew each time: its files may have changed.
-
-    Raises:
-        ValueError: an unknown name; the right ones are listed.
-        PackError, FileNotFoundError: missing or broken assets or file, named.
-    """
-    if name.endswith(".safetensors"):
-        return read(name)
-    if name.startswith("folder:"):
-        return build(name)
-    if name not in NAMES:
-        raise unknown("pack", name, NAMES)
-    path = cache() / f"{name}-{_version()}{_data(name)}.safetensors"
-    if path.is_file():
-        with contextlib.suppress(PackError):  # a damaged copy is made again
-            return read(path)
-    save(build(name), path)
-    return read(path)

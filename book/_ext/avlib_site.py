@@ -75,11 +75,11 @@ def part_list(source: Path, part: str) -> str:
 
 def licences(source: Path, _: str) -> str:
     """The licences that the packs themselves state."""
-    from avlib.world import packs
+    from avlib.world import library
 
     blocks = []
     for name in PACKS:
-        lines = "\n".join(f"* {escape(line)}" for line in packs.load(name).licences)
+        lines = "\n".join(f"* {escape(line)}" for line in library.load(name).licences)
         blocks.append(f"## The `{name}` pack\n\n{lines}")
     return "\n\n".join(blocks)
 

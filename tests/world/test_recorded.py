@@ -7,13 +7,13 @@ from torch import Tensor
 
 from avlib import audio
 from avlib.types import SAMPLE_RATE
-from avlib.world import packs
+from avlib.world import library
 from avlib.world.packs import SoundBank
 
 
 @pytest.fixture(scope="module")
 def bank() -> SoundBank:
-    return packs.load("orchestra").sounds
+    return library.load("orchestra").sounds
 
 
 def accuracy(bank: SoundBank, feature_MD: Tensor) -> float:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from avlib.world import PRESETS, World, colours, packs, scenes
+from avlib.world import PRESETS, World, colours, library, scenes
 from avlib.world.scenes import SPLITS, Draws
 
 ALL = sorted(PRESETS)
@@ -135,13 +135,13 @@ def test_colours_go_all_around_the_wheel_and_stay_where_the_hue_is_not_turned() 
 
 
 def test_photographs_keep_their_colours_unless_asked_not_to() -> None:
-    photographs = replace(packs.load("orchestra"), photographic=True)
+    photographs = replace(library.load("orchestra"), photographic=True)
     assert not World(photographs).scene(range(20)).hue_BN.any() and World(photographs).preset.tilt == 0
     assert World(photographs, hue=0.5).scene(range(20)).hue_BN.any()
 
 
 def test_a_form_is_another_picture_of_the_same_drawing() -> None:
-    pack = packs.load("orchestra")
+    pack = library.load("orchestra")
     drawn, formed = World().scene(range(600)).picture_BN[:, 0], World(forms=1.0).scene(range(600)).picture_BN[:, 0]
     assert torch.equal(pack.picture_drawing_M[drawn], pack.picture_drawing_M[formed])
     assert pack.picture_form_M[drawn].eq(0).all()
@@ -153,7 +153,7 @@ def test_a_form_is_another_picture_of_the_same_drawing() -> None:
 
 
 def test_drawings_may_be_known_or_new_whatever_the_recordings_are() -> None:
-    pack = packs.load("orchestra")
+    pack = library.load("orchestra")
 
     def splits(split: str, hands: str) -> tuple[set, set]:
         scene = World(split=split, hands=hands, forms=0.5).scene(range(300))
@@ -170,7 +170,7 @@ def test_drawings_may_be_known_or_new_whatever_the_recordings_are() -> None:
 
 
 def test_voices_may_be_known_or_new() -> None:
-    pack = packs.load("orchestra")
+    pack = library.load("orchestra")
     for preset in ("speech", "faces"):
         for split, voices, which in (("test", "own", 2), ("test", "known", 0), ("val", "new", 2)):
             scene = World(preset=preset, split=split, voices=voices).scene(range(40))
@@ -191,7 +191,7 @@ def test_things_stay_within_the_frame_wherever_they_drift() -> None:
 
 
 def test_ambience_is_of_the_scenes_split_and_place_and_no_latent_gives_away_another() -> None:
-    pack = packs.load("orchestra")
+    pack = library.load("orchestra")
     for s, split in enumerate(SPLITS):
         scene = World(preset="ambient", split=split).scene(range(400))
         assert pack.ambience.split_M[scene.recording_B].eq(s).all()

@@ -1,0 +1,96 @@
+"""Which packs there are and how each is built: from installed packages, from recordings and photographs, from a folder.
+
+A pack is built once and kept in a cache, under a name that changes whenever the code that builds packs does. What only
+building needs is imported when a pack is built: a compiled one does without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from avlib.errors import unknown
+from avlib.world.packs import Pack, PackError, read, save
+
+NAMES = ("orchestra", "esc", "photos", "folder:PATH")
+
+
+def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
+    """Make a pack from its assets.
+
+    Args:
+        name: ``"orchestra"`` (from installed packages alone), ``"esc"``, ``"photos"`` or ``"folder:PATH"``.
+        folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``.
+        options: what the builder of ``esc`` and ``photos`` takes, for instance ``train_folds``.
+
+    Raises:
+        ValueError: an unknown name; the right ones are listed.
+        PackError, FileNotFoundError: missing or broken assets, named.
+    """
+    if name == "orchestra":
+        from avlib.world import orchestra
+
+        return orchestra.build()
+    from avlib.world import recorded
+
+    if name.startswith("folder:"):
+        return recorded.folder(Path(name.removeprefix("folder:")))
+    builders = {"esc": recorded.esc, "photos": recorded.photos}
+    if name not in builders:
+        raise unknown("pack", name, NAMES)
+    return builders[name](None if folder is None else Path(folder), **options)
+
+
+def cache() -> Path:
+    """Where compiled packs are kept: ``$AVLIB_CACHE``, else ``~/.cache/avlib``."""
+    return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "packs"
+
+
+def _version() -> str:
+    """Changes whenever the code that builds packs does."""
+    here = Path(__file__).parent
+    sources = sorted(
+        p
+        for p in here.glob("*.py")
+        if p.stem
+        in {"packs", "orchestra", "recorded", "sounds", "soundfont", "speech", "language", "drawings", "colours"}
+    )
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:10]
+
+
+def _data(name: str) -> str:
+    """Which data a pack of recordings is made of, so that other data do not meet an old pack."""
+    if name == "orchestra":
+        return ""
+    from avlib import datasets
+
+    roots = [str(datasets.root(part)) for part in ("esc50", "caltech101")]
+    return "-" + hashlib.sha256("\n".join(roots).encode()).hexdigest()[:6]
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> Pack:
+    """A pack by its name, built once and then read from the cache, or from a ``.safetensors`` file.
+
+    ``folder:PATH`` is built anew each time: its files may have changed.
+
+    Raises:
+        ValueError: an unknown name; the right ones are listed.
+        PackError, FileNotFoundError: missing or broken assets or file, named.
+    """
+    if name.endswith(".safetensors"):
+        return read(name)
+    if name.startswith("folder:"):
+        return build(name)
+    if name not in NAMES:
+        raise unknown("pack", name, NAMES)
+    path = cache() / f"{name}-{_version()}{_data(name)}.safetensors"
+    if path.is_file():
+        with contextlib.suppress(PackError):  # a damaged copy is made again
+            return read(path)
+    save(build(name), path)
+    return read(path)
