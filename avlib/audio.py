@@ -198,9 +198,12 @@ def stft(wave_BS: Tensor, n_fft: int = 512, hop: int = 128) -> Tensor:
     """Short-time Fourier transform, centred, periodic Hann window: wave_BS -> complex (B, n_fft/2 + 1, S/hop + 1).
 
     Raises:
-        ValueError: not (clips, samples), too short to mirror at the ends, not finite, a hop that leaves gaps.
+        ValueError: not (clips, samples), too short to mirror at the ends, not finite, a hop that leaves gaps, an odd
+            ``n_fft`` (the spectrum would not tell it from the even number below, so it could not be inverted).
     """
     check_wave(wave_BS, "wave_BS")
+    if n_fft % 2:
+        raise ValueError(f"stft needs an even n_fft so that it can be inverted, not {n_fft}")
     if not 0 < hop <= n_fft // 2:
         raise ValueError(f"stft needs 0 < hop <= n_fft / 2 so that it can be inverted, not hop {hop}, n_fft {n_fft}")
     if wave_BS.ndim != 2 or wave_BS.shape[1] <= n_fft // 2:

@@ -57,6 +57,14 @@ def _need_temperature(loss: str, temperature: float | Tensor) -> None:
         raise ValueError(f"{loss} needs a temperature above 0, not {temperature}")
 
 
+def _need_index(loss: str, index_B: Tensor, rows: int, columns: int, name: str = "index_B") -> None:
+    if index_B.shape != (rows,):
+        raise ValueError(f"{loss} needs {name} with one number for each of {rows} rows, not {tuple(index_B.shape)}")
+    outside_B = (index_B < 0) | (index_B >= columns)
+    if not torch.compiler.is_compiling() and bool(outside_B.any()):
+        raise ValueError(f"{loss} needs {name} within 0…{columns - 1}, not {index_B[outside_B].tolist()[:8]}")
+
+
 def off_diagonal(sim_BB: Tensor) -> Tensor:
     """The B·(B-1) entries beside the diagonal, row by row: (B, B-1)."""
     clips = sim_BB.shape[0]
@@ -115,7 +123,8 @@ def info_nce(
         target_B: int64, the column of each row's partner, where the columns are not the rows' own clips; rows only.
 
     Raises:
-        ValueError: one clip, an empty batch, not square, a temperature of 0, ``symmetric`` together with ``target_B``.
+        ValueError: one clip, an empty batch, not square, a temperature of 0, ``symmetric`` together with ``target_B``,
+            a target that is no column.
 
     Source: van den Oord et al., arXiv 1807.03748, equation 4; both directions as in Morgado et al. (AVID).
     """
@@ -128,6 +137,7 @@ def info_nce(
         _need_negatives("info_nce", sim_BM.shape[1])
         if symmetric:
             raise ValueError("info_nce with target_B has one direction only; pass symmetric=False")
+        _need_index("info_nce", target_B, len(sim_BM), sim_BM.shape[1], "target_B")
     logit_BM = sim_BM / temperature
     loss = functional.cross_entropy(logit_BM, target_B)
     return (loss + functional.cross_entropy(logit_BM.t(), target_B)) / 2 if symmetric else loss
@@ -158,8 +168,9 @@ def info_nce_bank(
     _need("info_nce_bank", query_BD, "query_BD", 2)
     _need_negatives("info_nce_bank", bank_MD.shape[0])
     _need_temperature("info_nce_bank", temperature)
+    _need_index("info_nce_bank", index_B, len(query_BD), len(bank_MD))
     logit_BM = query_BD @ bank_MD.detach().to(query_BD.dtype).t() / temperature
-    return _weighted_mean(functional.cross_entropy(logit_BM, index_B, reduction="none"), weight_B)
+    return _weighted_mean("info_nce_bank", functional.cross_entropy(logit_BM, index_B, reduction="none"), weight_B)
 
 
 @full_precision
@@ -178,6 +189,10 @@ def soft_nce(
         target_BM: rows sum to 1, as from :func:`soft_targets`.
         weight_B: weight of each clip; the loss is Σ w·l / Σ w.
 
+    Raises:
+        ValueError: an empty batch, a bank of one, a temperature of 0, targets of another shape or whose rows are no
+            distributions (to 1 %, which half precision keeps), weights that sum to 0.
+
     Source: Morgado et al., CVPR 2021, section 3.3 (Soft-xID) and, with both, Robust-xID.
     """
     _need("soft_nce", query_BD, "query_BD", 2)
@@ -187,17 +202,25 @@ def soft_nce(
         raise ValueError(
             f"soft_nce needs target_BM of {query_BD.shape[0]}×{bank_MD.shape[0]}, not {tuple(target_BM.shape)}"
         )
+    total_B = target_BM.detach().sum(1)
+    bad_B = ~((total_B - 1).abs() <= 1e-2) | (target_BM.detach() < 0).any(1)
+    if not torch.compiler.is_compiling() and bool(bad_B.any()):
+        rows = f"rows {bad_B.nonzero().flatten().tolist()[:8]} sum to {total_B[bad_B].tolist()[:8]}"
+        raise ValueError(f"soft_nce needs rows of target_BM that are 0 or more and sum to 1; {rows}")
     log_BM = functional.log_softmax(query_BD @ bank_MD.detach().to(query_BD.dtype).t() / temperature, 1)
-    return _weighted_mean(-(target_BM.detach() * log_BM).sum(1), weight_B)
+    return _weighted_mean("soft_nce", -(target_BM.detach() * log_BM).sum(1), weight_B)
 
 
-def _weighted_mean(loss_B: Tensor, weight_B: Tensor | None) -> Tensor:
+def _weighted_mean(loss: str, loss_B: Tensor, weight_B: Tensor | None) -> Tensor:
     if weight_B is None:
         return loss_B.mean()
     if weight_B.shape != loss_B.shape:
-        raise ValueError(f"weight_B of shape {tuple(weight_B.shape)} does not fit {loss_B.shape[0]} clips")
+        raise ValueError(f"{loss}: weight_B of shape {tuple(weight_B.shape)} does not fit {loss_B.shape[0]} clips")
     weight_B = weight_B.detach()
-    return (weight_B * loss_B).sum() / weight_B.sum()
+    total = weight_B.sum()
+    if not torch.compiler.is_compiling() and not bool(total > 0):
+        raise ValueError(f"{loss} needs weights with a sum above 0, not {float(total):g}")
+    return (weight_B * loss_B).sum() / total
 
 
 @full_precision
@@ -207,12 +230,16 @@ def soft_targets(score_BM: Tensor, index_B: Tensor, keep: float, temperature: fl
     ``keep`` is the paper's lambda; 0 gives one-hot rows. What ``score_BM`` compares (own or other modality, neighbours,
     cycles) is the paper's choice of estimator.
 
+    Raises:
+        ValueError: ``keep`` outside 0…1, an empty batch, a temperature of 0, an index that is no column.
+
     Source: Morgado et al., CVPR 2021, section 3.3.
     """
     if not 0 <= keep <= 1:
         raise ValueError(f"soft_targets needs keep within 0…1, not {keep}")
     _need("soft_targets", score_BM, "score_BM", 2)
     _need_temperature("soft_targets", temperature)
+    _need_index("soft_targets", index_B, len(score_BM), score_BM.shape[1])
     own_BM = functional.one_hot(index_B, score_BM.shape[1]).to(score_BM.dtype)
     return (1 - keep) * own_BM + keep * (score_BM.detach() / temperature).softmax(1)
 
@@ -421,8 +448,13 @@ def _teachers(
 
 @full_precision
 def entropy(probability: Tensor) -> Tensor:
-    """Entropy in nats over the last axis, (…, K) -> (…); 0·log 0 is 0."""
-    return torch.special.entr(probability).sum(-1)
+    """Entropy in nats over the last axis, (…, K) -> (…); 0·log 0 is 0, and its gradient finite.
+
+    The derivative -ln p - 1 is infinite at 0, which a softmax that underflows would turn into NaN (0·∞): below the
+    smallest normal number its logarithm stays as it is there.
+    """
+    least = torch.finfo(probability.dtype).tiny
+    return -(probability * probability.clamp(min=least).log()).sum(-1)
 
 
 @full_precision

@@ -239,6 +239,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: audio.resample(torch.zeros(1, 9), 16_000, 0), ValueError, "to_rate must be"),
         (lambda: audio.stft(torch.zeros(1, 100), 512, 128), ValueError, "more than 256 samples"),
         (lambda: audio.stft(torch.zeros(1, 1000), 512, 400), ValueError, "can be inverted"),
+        (lambda: audio.stft(torch.zeros(1, 1000), 511, 128), ValueError, "even n_fft.*not 511"),
         (lambda: audio.istft(torch.zeros(1, 257, 3)), ValueError, "complex spectrum_BFL"),
         (lambda: audio.mfcc(torch.zeros(1, 1000), 0), ValueError, "rate must be"),
         (lambda: audio.mfcc(torch.zeros(1, 1000), 8000, last=40), ValueError, "last < bands"),

@@ -194,6 +194,47 @@ def test_agreement_weights() -> None:
     assert float(losses.agreement_weights(torch.tensor([-99.0]), 0.5, 0.8)) == pytest.approx(0.25)
 
 
+def test_soft_targets_in_half_precision_are_distributions() -> None:
+    target = random(3, 5000).softmax(1).to(torch.bfloat16)
+    assert bool(losses.soft_nce(random(3, 2).float(), random(5000, 2).float(), target).isfinite())
+
+
+def test_entropy_of_a_softmax_that_underflows() -> None:
+    logit = torch.tensor([[0.0, 0.0, -200.0], [0.0, -1e4, -1e4]], requires_grad=True)
+    value = losses.entropy(logit.softmax(1))
+    assert value.tolist() == pytest.approx([math.log(2), 0])
+    (gradient,) = torch.autograd.grad(value.sum(), logit)
+    assert gradient.tolist() == [pytest.approx([0, 0, 0], abs=1e-6)] * 2
+    prob = random(4, 6).softmax(1).requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.entropy(prob).sum(), prob)
+    assert torch.allclose(gradient, -prob.detach().log() - 1)
+    assert float(losses.entropy(torch.eye(3)).abs().max()) == 0
+
+
+def test_agreement_weights_follow_the_normal_distribution() -> None:
+    normal = torch.distributions.Normal(0.0, 1.0)
+    score, mean, deviation = torch.tensor([-0.3, 0.9]), 0.5, 0.8
+    for shift, width, least in ((-1.0, 0.5, 0.25), (0.5, 2.0, 0.0)):
+        standard = (score - mean - shift * deviation) / (width**0.5 * deviation)
+        want = least + (1 - least) * normal.cdf(standard)
+        got = losses.agreement_weights(score, mean, torch.tensor(deviation), shift, width, least)
+        assert torch.allclose(got, want, atol=1e-6)
+        narrower = losses.agreement_weights(score, mean, deviation, shift, width / 4, least)
+        assert bool(((narrower - got) * standard >= 0).all())
+    assert torch.allclose(
+        losses.agreement_weights(score, mean, deviation),
+        0.25 + 0.75 * normal.cdf((score - mean + deviation) / (0.5**0.5 * deviation)),
+    )
+    assert losses.agreement_weights(torch.tensor([0.4, 0.6]), 0.5, 0.0, shift=0.0).tolist() == [0.25, 1]
+
+
+def test_margin_is_a_hinge() -> None:
+    true, false = torch.tensor([5.0, 1.0, 0.0], requires_grad=True), torch.tensor([1.0, 0.0, 2.0])
+    loss = losses.margin(true, false, 2.0)
+    assert float(loss.detach()) == pytest.approx((0 + 1 + 4) / 3)
+    assert torch.autograd.grad(loss, true)[0].tolist() == pytest.approx([0, -1 / 3, -1 / 3])
+
+
 def test_contrastive_closed_forms() -> None:
     same = torch.ones(2, 3)
     assert float(losses.contrastive(same, same, torch.ones(2))) == 0
@@ -259,6 +300,41 @@ def test_several_teachers_and_times() -> None:
         (lambda: losses.info_nce(torch.zeros(2, 2), 0.0), "temperature above 0"),
         (lambda: losses.info_nce(torch.zeros(2, 3), target_B=INDEX), "symmetric=False"),
         (lambda: losses.info_nce_bank(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1).long()), "info_nce_bank"),
+        (
+            lambda: losses.info_nce(random(2, 3), symmetric=False, target_B=torch.tensor([0, -100])),
+            r"info_nce needs target_B within 0…2, not \[-100\]",
+        ),
+        (lambda: losses.info_nce(random(2, 3), symmetric=False, target_B=torch.tensor([3, 0])), r"0…2, not \[3\]"),
+        (lambda: losses.info_nce(random(2, 3), symmetric=False, target_B=INDEX), r"each of 2 rows, not \(3,\)"),
+        (
+            lambda: losses.info_nce_bank(random(3, 2), random(4, 2), INDEX),
+            r"info_nce_bank needs index_B within 0…3, not \[4\]",
+        ),
+        (lambda: losses.info_nce_bank(random(3, 2), random(5, 2), INDEX - 1), r"index_B within 0…4, not \[-1\]"),
+        (
+            lambda: losses.info_nce_bank(random(3, 2), random(5, 2), INDEX, weight_B=torch.zeros(3)),
+            "info_nce_bank needs weights with a sum above 0, not 0",
+        ),
+        (
+            lambda: losses.soft_nce(random(3, 2), random(5, 2), TARGET, weight_B=torch.tensor([1.0, -1.0, 0.0])),
+            "soft_nce needs weights with a sum above 0, not 0",
+        ),
+        (
+            lambda: losses.soft_nce(random(3, 2), random(5, 2), TARGET, weight_B=torch.ones(2)),
+            r"soft_nce: weight_B of shape \(2,\) does not fit 3 clips",
+        ),
+        (
+            lambda: losses.soft_nce(random(3, 2), random(5, 2), TARGET * torch.tensor([[1.0], [1.0], [0.5]])),
+            r"soft_nce needs rows.*rows \[2\] sum to \[0\.5",
+        ),
+        (
+            lambda: losses.soft_nce(torch.zeros(1, 2), torch.zeros(2, 2), torch.tensor([[1.5, -0.5]])),
+            r"0 or more and sum to 1; rows \[0\]",
+        ),
+        (
+            lambda: losses.soft_targets(random(3, 4), INDEX, 0.5, 0.1),
+            r"soft_targets needs index_B within 0…3, not \[4\]",
+        ),
         (lambda: losses.soft_nce(torch.zeros(1, 2), torch.zeros(4, 2), torch.zeros(1, 3)), "target_BM of 1×4"),
         (lambda: losses.soft_targets(torch.zeros(1, 2), torch.zeros(1).long(), 2.0, 0.1), "keep within 0…1"),
         (lambda: losses.contrastive(torch.zeros(2, 2), torch.zeros(3, 2), torch.zeros(2)), "same clips"),

@@ -71,17 +71,26 @@ def box_iou(first_N4: Values, second_M4: Values) -> Floats:
     return overlap / np.where(union > 0, union, 1)
 
 
-def _match(box_P4: Floats, score_P: Floats, image_P: Ints, truth_G4: Floats, image_G: Ints, least: float) -> Ints:
-    """Which predicted boxes, best first, take a true box that none before them took: 1 or 0 each."""
+def _match(
+    box_P4: Floats, score_P: Floats, image_P: Ints, truth_G4: Floats, image_G: Ints, least: float
+) -> tuple[Ints, Ints]:
+    """Hits among the boxes that score at least as much, and how many such boxes there are, one pair a score.
+
+    Of equal scores the box that overlaps most goes first, and what is left is ordered by the coordinates: never by row.
+    """
+    by_place_G = np.lexsort(truth_G4.T)
+    truth_G4, image_G = truth_G4[by_place_G], image_G[by_place_G]
+    overlap_PG = np.where(image_P[:, None] == image_G, box_iou(box_P4, truth_G4), -1.0)
+    order_P = np.lexsort((*box_P4.T, image_P, -overlap_PG.max(1), -score_P))
     taken_G = np.zeros(len(truth_G4), dtype=bool)
     hit_P = np.zeros(len(box_P4), dtype=np.int64)
-    overlap_PG = box_iou(box_P4, truth_G4)
-    for place, p in enumerate(np.argsort(-score_P, kind="stable")):
-        free_G = np.where((image_G == image_P[p]) & ~taken_G, overlap_PG[p], -1.0)
+    for place, p in enumerate(order_P):
+        free_G = np.where(taken_G, -1.0, overlap_PG[p])
         best = int(free_G.argmax())
         if free_G[best] >= least - 1e-9:
             taken_G[best], hit_P[place] = True, 1
-    return hit_P
+    last = np.flatnonzero(np.diff(score_P[order_P], append=-np.inf))
+    return np.cumsum(hit_P)[last], last + 1
 
 
 def average_precision(
@@ -98,6 +107,7 @@ def average_precision(
 
     Every box is a row: P predicted ones with the image that they are in, G true ones. A box takes the free true box of
     its image and class with which it overlaps most; a second box on the same object is wrong. No box at all gives 0.
+    All boxes of one score are one threshold, which takes all of them or none, so the order of the rows changes nothing.
 
     Raises:
         ValueError: lengths differ, no true box, NaN.
@@ -120,7 +130,9 @@ def average_precision(
             ap[int(k)] = float("nan")
             continue
         rows = box_P4[mine_P], score_P[mine_P], image_P[mine_P]
-        hit_P = _match(*rows, truth_G4[mine_G], truth_image_G[mine_G], iou) if mine_P.any() else np.zeros(0, np.int64)
-        found += int(hit_P.sum())
-        ap[int(k)] = ap_from_hits(np.cumsum(hit_P), np.arange(1, len(hit_P) + 1), int(mine_G.sum()), "area")
+        ap[int(k)] = 0.0
+        if mine_P.any():
+            hits_T, boxes_T = _match(*rows, truth_G4[mine_G], truth_image_G[mine_G], iou)
+            found += int(hits_T[-1])
+            ap[int(k)] = ap_from_hits(hits_T, boxes_T, int(mine_G.sum()), "area")
     return Detection(float(np.nanmean(list(ap.values()))), ap, found / objects, boxes, objects)

@@ -50,10 +50,18 @@ def silent(wave_BS: Values) -> np.ndarray:
     return np.abs(floats(wave_BS, "wave_BS", (1, 2, 3))).sum(-1) <= SILENT
 
 
+def _centred(wave_BS: Floats) -> Floats:
+    """Without its mean; exactly 0 where nothing but rounding is left (a ten-millionth of the mean)."""
+    mean_B1 = wave_BS.mean(-1, keepdims=True)
+    rest_BS = wave_BS - mean_B1
+    return np.where(np.abs(rest_BS).max(-1, keepdims=True) <= 1e-7 * np.abs(mean_B1), 0.0, rest_BS)
+
+
 def si_sdr(estimate_BS: Values, reference_BS: Values, zero_mean: bool = True) -> Floats:
     """si_sdr_B in dB: with t = (⟨ŝ, s⟩ / ‖s‖²) s, 10·log10(‖t‖² / ‖ŝ − t‖²) (Le Roux et al. 2019).
 
-    NaN for a silent reference, −100 dB for a silent estimate. Scaling the estimate changes nothing. Leading axes stay.
+    NaN for a silent reference, −100 dB for a silent estimate; where means are removed, a constant is silent. Scaling
+    the estimate changes nothing. Leading axes stay.
 
     Raises:
         ValueError: shapes differ, NaN.
@@ -62,8 +70,7 @@ def si_sdr(estimate_BS: Values, reference_BS: Values, zero_mean: bool = True) ->
     same_shape(estimate_BS=estimate, reference_BS=reference)
     quiet = silent(reference)
     if zero_mean:
-        estimate = estimate - estimate.mean(-1, keepdims=True)
-        reference = reference - reference.mean(-1, keepdims=True)
+        estimate, reference = _centred(estimate), _centred(reference)
     energy = (reference**2).sum(-1, keepdims=True)
     target = (estimate * reference).sum(-1, keepdims=True) / np.where(energy > 0, energy, 1) * reference
     kept, lost = (target**2).sum(-1), ((estimate - target) ** 2).sum(-1)

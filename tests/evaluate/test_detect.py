@@ -43,6 +43,38 @@ def test_a_second_box_on_the_same_object_is_wrong():
     assert twice.value == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
+def test_equal_scores_are_one_threshold():
+    right, wrong = [0, 0, 4, 4], [5, 5, 9, 9]
+    for boxes in ([right, wrong], [wrong, right]):
+        assert detect.average_precision(boxes, [0.5, 0.5], [0, 0], [right], [0]).value == 0.5
+    # With a lower score of their own the wrong ones cost nothing, with a higher one as much.
+    assert detect.average_precision([wrong, right], [0.4, 0.5], [0, 0], [right], [0]).value == 1
+    assert detect.average_precision([wrong, right], [0.6, 0.5], [0, 0], [right], [0]).value == 0.5
+
+
+def test_of_equal_scores_the_better_box_takes_the_object():
+    # The first box overlaps the left object a little more than the right one, the second lies on the left one.
+    truth, between, left = [[0, 0, 10, 10], [4, 0, 14, 10]], [1, 0, 13, 10], [0, 0, 10, 10]
+    for boxes in ([between, left], [left, between]):
+        score = detect.average_precision(boxes, [1, 1], [0, 0], truth, [0, 0])
+        assert (score.value, score.recall) == (1, 1)
+
+
+def test_the_order_of_rows_changes_nothing():
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        corner = rng.integers(0, 6, (20, 2, 2))
+        box = np.concatenate([corner.min(1), corner.max(1) + 1], 1).astype(float)
+        score, image, kind = (rng.integers(0, 3, 20) for _ in range(3))
+        values = []
+        for _ in range(5):
+            p, g = rng.permutation(12), 12 + rng.permutation(8)
+            values.append(
+                detect.average_precision(box[p], score[p], image[p], box[g], image[g], kind[p], kind[g], iou=0.3)
+            )
+        assert len({repr(value) for value in values}) == 1
+
+
 def test_boxes_of_another_image_or_class_do_not_match():
     box = [[0, 0, 4, 4]]
     assert detect.average_precision(box, [1], [1], box, [0]).value == 0

@@ -48,6 +48,20 @@ def test_silent_references_are_skipped_and_counted(sources):
     assert separate.si_sdr(np.zeros(9), np.arange(9.0)) == -separate.LIMIT
 
 
+def test_a_constant_is_silent_where_means_are_removed(sources):
+    for level in (0.1, -1 / 3, 1e-3):
+        constant = np.full(1600, level)
+        assert math.isnan(separate.si_sdr(sources[0, 0], constant))
+        assert math.isnan(separate.si_sdr(constant, constant))
+        assert separate.si_sdr(constant, sources[0, 0]) == -separate.LIMIT
+        assert separate.si_sdr(2 * constant, constant, zero_mean=False) == separate.LIMIT
+        quiet_on_it = constant + 1e-3 * sources[0, 0]
+        assert separate.si_sdr(quiet_on_it, sources[0, 0]) > 60
+    reference = sources.copy()
+    reference[1, 0] = 0.25
+    assert separate.separation(sources, reference).skipped == 1
+
+
 def test_improvement_over_the_mixture(sources):
     mixture = sources.sum(1)
     kept = separate.separation(np.stack([mixture, mixture], 1), sources, mixture)
