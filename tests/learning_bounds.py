@@ -55,7 +55,9 @@ def measure(name: str, seeds: int, kind: str, threads: int) -> list[Scores]:
     command = [sys.executable, __file__, name, "--seeds", str(seeds), "--threads", str(threads), "--worker"]
     environment = os.environ | SETS[kind] | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True)
-    return [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("learnt ")]
+    found = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("learnt ")]
+    print(f"{name}, {kind}, threads: {threads}:", found, file=sys.stderr, flush=True)
+    return found
 
 
 def report(name: str, seeds: int, threads: list[int]) -> None:

@@ -44,8 +44,8 @@ CASES = [(name, arm) for name in recipes.names() if name not in REAL for arm in 
 # --- what a worker does
 
 
-def stages(name: str, arm: str) -> list[Stage]:
-    """The gradient of each training of one arm, in double precision, and whose it is."""
+def stages(name: str) -> dict[str, list[Stage]]:
+    """By arm of a recipe: the gradient of each training, in double precision, and whose it is; what is shared, once."""
     found: list[Stage] = []
 
     def gradient_only(
@@ -58,14 +58,18 @@ def stages(name: str, arm: str) -> list[Stage]:
             found.append({"method": type(method).__name__} | gradient(method, batch))
         return train.History()
 
-    whole, experiment.fit = experiment.fit, gradient_only
-    budget = profiles.profile("smoke", name)
+    recipe, budget = recipes.load(name), profiles.profile("smoke", name)
     budget = dataclasses.replace(budget, batch=CLIPS // distributed.world_size(), count=32, steps=6)
+    run, by_arm = experiment.Run(budget, device="cpu"), {}
+    whole, experiment.fit = experiment.fit, gradient_only
     try:
-        experiment.Run(budget, device="cpu").trained(recipes.load(name), arm)
+        for arm in arms(recipe):
+            found.clear()
+            run.trained(recipe, arm)
+            by_arm[arm] = list(found)
     finally:
         experiment.fit = whole
-    return found
+    return by_arm
 
 
 def gradient(method: nn.Module, batch: Batch) -> Stage:
@@ -118,7 +122,7 @@ def normalised(name: str) -> list[Tensor]:
 
 def work() -> dict[str, Any]:
     """Everything that is compared, by name."""
-    found: dict[str, Any] = {f"{name}, {arm}": stages(name, arm) for name, arm in CASES}
+    found: dict[str, Any] = {name: stages(name) for name in dict(CASES)}
     return found | {name: normalised(name) for name in NORMS}
 
 
@@ -159,7 +163,7 @@ def difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
 
 @pytest.mark.parametrize(("name", "arm"), CASES)
 def test_two_processes_give_the_gradient_of_one(name: str, arm: str, both: Any) -> None:
-    one, two = both[0][f"{name}, {arm}"], [found[f"{name}, {arm}"] for found in both[1]]
+    one, two = both[0][name][arm], [found[name][arm] for found in both[1]]
     assert one, "nothing was trained"
     for halves in two:
         for whole, half in zip(one, halves, strict=True):
@@ -175,7 +179,7 @@ def test_no_method_is_left_out(both: Any) -> None:
         for name, kind in inspect.getmembers(module, inspect.isclass)
         if kind.__module__ == module.__name__ and issubclass(kind, nn.Module) and hasattr(kind, "loss")
     }
-    met = {stage["method"] for name, arm in CASES for stage in both[0][f"{name}, {arm}"]}
+    met = {stage["method"] for name, arm in CASES for stage in both[0][name][arm]}
     assert there and there - met == set(), "give it a recipe"
 
 
