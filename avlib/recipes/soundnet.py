@@ -4,7 +4,7 @@
     avlib claims soundnet --profile cpu --seeds 3
 
 Each clip shows a thing before a place, and both are heard. Two small picture networks are taught with labels, on the
-drawings that the students' clips show too, in other colours and poses, and before parts of the backdrops that those
+drawings that the students' clips show too, in other poses, and before parts of the backdrops that those
 never show. They have names for every second thing and place only, as ImageNet has no name for rain. The students hear
 what these networks say about clips without labels. Linear probes then ask each layer for all things and all places, on
 recordings that no student heard, C being chosen on validation clips; and the students sit the common exam.
@@ -35,8 +35,9 @@ BUDGET: dict[str, dict[str, Any]] = {
 }
 THINGS, PLACES = tuple(range(0, 20, 2)), tuple(range(0, 8, 2))
 """Classes that the teachers have names for."""
-DIALS: dict[str, Any] = {"ambience": -9.0, "side": (0.45, 0.65)}
-"""Of preset ``ambient``: places are heard well below the things, and things are large enough for a small teacher."""
+DIALS: dict[str, Any] = {"ambience": -9.0, "side": (0.45, 0.65), "hue": 0.0}
+"""Of preset ``ambient``: places are heard well below the things; these are large, and in the colours that their hands
+gave them, since the teacher has but seconds to learn how they look."""
 RATE, TEACHER_RATE = 5e-3, 1e-2
 """Largest learning rates of the one-cycle schedules."""
 MIDDLE, EARLY = "pool4", "conv1"
