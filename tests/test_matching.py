@@ -118,6 +118,11 @@ def test_upsampling_keeps_the_best_cell(size: int | tuple[int, int]) -> None:
     assert torch.allclose(matching.upsample(torch.full((1, 3, 3), 0.7), 10), torch.full((1, 10, 10), 0.7))
 
 
+def test_upsampling_aligns_the_centres_of_pixels() -> None:
+    large = matching.upsample(torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]), (2, 4))
+    assert large[0].tolist() == [[0.0, 0.25, 0.75, 1.0], [2.0, 2.25, 2.75, 3.0]]
+
+
 def test_attention() -> None:
     image, audio = random(3, 4, 2, 3), random(3, 4, seed=1)
     attended, weight = matching.attend(image, audio, temperature=1.0)

@@ -143,6 +143,12 @@ def test_resizing_keeps_a_constant_map_constant(align):
     assert sized.shape == (2, 224, 224) and np.ptp(sized) < 1e-12
 
 
+def test_resizing_aligns_the_centres_of_pixels_or_the_corners():
+    step = np.array([[0.0, 1.0], [0.0, 1.0]])
+    assert loc.resize(step, 4)[0] == pytest.approx([0, 1 / 4, 3 / 4, 1])
+    assert loc.resize(step, 4, align_corners=True)[0] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
 def test_resizing_keeps_the_cell_of_the_maximum():
     heat = np.zeros((49, 7, 7))
     heat[np.arange(49), np.arange(49) // 7, np.arange(49) % 7] = 1

@@ -111,6 +111,34 @@ def test_c_is_chosen_inside_the_training_folds(clips):
     assert split.C in probe.CHOICES
 
 
+def test_c_is_the_best_of_an_inner_cross_validation_by_whole_folds(clips, monkeypatch):
+    feature, label, fold = clips
+    class_K, train, asked = np.unique(label), np.flatnonzero(fold != 5), []
+    right = dict(zip(probe.CHOICES, (10, 20, 24, 23, 24, 0), strict=True))
+
+    def score(rows, label_B, train_B, test_B, C, standardise):
+        asked.append((C, train_B, test_B))
+        truth_BK = (label_B[test_B][:, None] == class_K) * 1.0
+        return np.where(np.arange(len(test_B))[:, None] < right[C], truth_BK, -truth_BK), class_K
+
+    monkeypatch.setattr(probe, "_fit_and_score", score)
+    assert probe._choose_C((feature, np.arange(120)), label, train, fold, True) == probe.CHOICES[2]
+    assert [C for C, _, _ in asked] == [C for C in probe.CHOICES for _ in range(3)]
+    assert [sorted(set(fold[test])) for _, _, test in asked[:3]] == [[1, 4], [2], [3]]
+    for _, inner_train, inner_test in asked:
+        assert sorted([*inner_train, *inner_test]) == train.tolist()
+
+
+def test_without_folds_c_is_chosen_by_stratified_parts():
+    label, train = np.tile([3, 7, 11, 3], 20), np.arange(60)
+    for group in (None, np.zeros(80, int)):
+        parts = probe._inner_parts(label, train, group)
+        assert sorted(np.concatenate(parts)) == train.tolist()
+        assert [np.unique(label[part], return_counts=True)[1].tolist() for part in parts] == [[10, 5, 5]] * 3
+    few = np.r_[np.flatnonzero(label == 3)[:2], np.flatnonzero(label == 7)[:9]]
+    assert sorted(map(len, probe._inner_parts(label, few, None))) == [5, 6]
+
+
 def test_split_and_linear_probe_equal_scikit_learn(clips):
     feature, label, _ = clips
     train, test = (feature[:90], label[:90]), (feature[90:], label[90:])

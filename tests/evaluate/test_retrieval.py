@@ -23,6 +23,18 @@ def test_the_identity_is_perfect_both_ways():
     assert list(ret.both_directions(np.eye(3), names=("text", "sound"))) == ["text → sound", "sound → text"]
 
 
+def test_each_direction_takes_the_same_ks_and_its_own_partners():
+    rng = np.random.default_rng(4)
+    sim, positive = rng.random((6, 9)), rng.random((6, 9)) > 0.7
+    positive[0], positive[:, 0] = True, True
+    there, back = ret.both_directions(sim, (2, 3), positive).values()
+    assert there == ret.retrieval(sim, (2, 3), positive) and back == ret.retrieval(sim.T, (2, 3), positive.T)
+    assert (there.queries, back.queries, list(back.recall)) == (6, 9, [2, 3])
+    square = rng.random((7, 7))
+    there, back = ret.both_directions(square).values()
+    assert there == ret.retrieval(square) and back == ret.retrieval(square.T) and there != back
+
+
 def test_chance_is_k_over_n():
     score = ret.retrieval(np.eye(1000), (1, 10))
     assert score.chance == pytest.approx({1: 0.001, 10: 0.01}) and score.chance_rank == 500.5
