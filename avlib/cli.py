@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   avlib train l3                          train Look, Listen and Learn on this machine's processor
   avlib train l3 --profile gpu            the same on a GPU, larger; torchrun -m avlib train … for several
-  avlib claims l3 --seeds 3               run every arm with three seeds, test the paper's claims, record them
+  avlib claims l3                         run every arm over several seeds, test the paper's claims, record them
   avlib world list                        what scenes there are
   avlib world show duet --out shown       a contact sheet and the sounds of one kind of scene
   avlib pack build esc --folder ~/data    compile a pack of pictures and sounds into one file
@@ -175,7 +175,7 @@ def _add_claims(commands: Any) -> None:
         "claims",
         _claims,
         "run every arm of a method over several seeds, test the paper's claims, record them",
-        "  avlib claims l3 --seeds 3\n  avlib claims l3 --profile smoke --arms trained,untrained",
+        "  avlib claims l3\n  avlib claims l3 --profile smoke --arms trained,untrained\n  avlib claims l3 --seal",
     )
     _add_method(made)
     made.add_argument(

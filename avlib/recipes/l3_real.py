@@ -1,6 +1,6 @@
 """Look, Listen and Learn on real recordings and photographs: ESC-10's five folds, and Caltech-101 with sounds.
 
-    AVLIB_DATA=FOLDER avlib claims l3_real --profile cpu --seeds 3
+    AVLIB_DATA=FOLDER avlib claims l3_real --profile cpu
 
 For each fold the towers learn from the other folds' recordings alone, are frozen, and a linear SVM is trained on the
 same folds: five sub-clips of a second each, their maps max-pooled to a grid of 4×3 cells (scene-learning protocol of

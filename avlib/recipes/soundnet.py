@@ -1,7 +1,7 @@
 """How SoundNet is trained and judged here.
 
     avlib train soundnet --profile cpu
-    avlib claims soundnet --profile cpu --seeds 3
+    avlib claims soundnet --profile cpu
 
 Each clip shows a thing before a place, and both are heard. Two small picture networks are taught with labels, on the
 drawings that the students' clips show too, in other poses, and before parts of the backdrops that those

@@ -1,6 +1,6 @@
 """SoundNet on real photographs and recordings, taught by a network that knows ImageNet, judged on ESC-10's five folds.
 
-    AVLIB_DATA=FOLDER avlib claims soundnet_real --profile cpu --seeds 3
+    AVLIB_DATA=FOLDER avlib claims soundnet_real --profile cpu
 
 A clip is a photograph of Caltech-101 that fills the picture, and a recording (or recorded notes) of the same kind of
 thing. The teacher is asked about the photographs alone. For each fold the student hears no recording of that fold; then
