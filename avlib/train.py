@@ -8,6 +8,7 @@ generators, and a run that was cut off ends with exactly the weights of one that
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import math
@@ -58,7 +59,7 @@ class TrainConfig:
         seed: of PyTorch's generators.
         out: folder of the log and the checkpoint. A checkpoint found there is continued from.
         device: ``"auto"`` (a GPU where there is one) or a device.
-        progress: show a progress bar.
+        progress: show a progress bar (needs tqdm).
     """
 
     steps: int = 400
@@ -269,7 +270,7 @@ class _Log:
     @contextlib.contextmanager
     def bar(self, method: nn.Module, first: int) -> Iterator[None]:
         """Within, a progress bar stands on the screen, where it is wanted."""
-        if not (self.config.progress and distributed.is_main()):
+        if not (self.config.progress and distributed.is_main() and importlib.util.find_spec("tqdm")):
             yield
             return
         from tqdm import tqdm

@@ -50,6 +50,11 @@ def cache() -> Path:
     return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "packs"
 
 
+def compiled(name: str) -> Path:
+    """Where the compiled pack of that name is kept; a file put there travels in place of the assets."""
+    return cache() / f"{name}-{_version()}{_data(name)}.safetensors"
+
+
 def _version() -> str:
     """Changes whenever the code that builds packs does."""
     here = Path(__file__).parent
@@ -88,7 +93,7 @@ def load(name: str) -> Pack:
         return build(name)
     if name not in NAMES:
         raise unknown("pack", name, NAMES)
-    path = cache() / f"{name}-{_version()}{_data(name)}.safetensors"
+    path = compiled(name)
     if path.is_file():
         with contextlib.suppress(PackError):  # a damaged copy is made again
             return read(path)

@@ -6,8 +6,8 @@ A compiled pack loads without the packages that its assets came from, so it trav
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Sequence
@@ -28,8 +28,8 @@ from avlib.world import colours
 PICTURE, BACKDROP = 96, 192
 """Sides of the pictures of things and of the backdrops, px."""
 
-_FLAC, _ZIP = ":flac", ":zip:"
-"""What follows the name of a packed tensor in a file; of a picture its shape comes after that."""
+_ZIP = ":zip:"
+"""What follows the name of a packed tensor in a file; its shape comes after that."""
 
 
 class PackError(ValueError):
@@ -215,41 +215,24 @@ def _flatten(pack: Pack) -> tuple[dict[str, Tensor], str]:
     return tensors, json.dumps(rest, ensure_ascii=False, sort_keys=True)
 
 
-def _pressed(wave_S: Tensor) -> Tensor:
-    """The bytes of int16 samples as FLAC, which is lossless and about half as long."""
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, wave_S.cpu().numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-
-
-def _unpressed(flac_S: Tensor) -> Tensor:
-    """Inverse of `_pressed`."""
-    import soundfile
-
-    return torch.from_numpy(soundfile.read(io.BytesIO(flac_S.numpy().tobytes()), dtype="int16")[0])
-
-
 def _packed(name: str, value: Tensor) -> tuple[str, Tensor]:
-    """Sounds as FLAC and drawings zipped, which leaves a tenth of them; anything else as it is."""
-    if name.endswith(".data_S") and len(value):
-        return name + _FLAC, _pressed(value)
-    if value.dtype == torch.uint8 and value.ndim == 4 and len(value):
-        raw = zlib.compress(value.contiguous().cpu().numpy().tobytes())
-        return f"{name}{_ZIP}{'x'.join(map(str, value.shape))}", torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-    return name, value
+    """Sounds and pictures zipped, the two bytes of a sample apart; anything else as it is."""
+    if value.dtype not in (torch.uint8, torch.int16) or not len(value):
+        return name, value
+    bytes_NE = value.contiguous().cpu().numpy().reshape(-1, 1).view(np.uint8)
+    raw = zlib.compress(np.ascontiguousarray(bytes_NE.T).tobytes(), 1 if value.ndim == 1 else 6)
+    return f"{name}{_ZIP}{'x'.join(map(str, value.shape))}", torch.frombuffer(bytearray(raw), dtype=torch.uint8)
 
 
 def _unpacked(name: str, value: Tensor) -> tuple[str, Tensor]:
     """Inverse of `_packed`."""
-    if name.endswith(_FLAC):
-        return name.removesuffix(_FLAC), _unpressed(value)
-    if _ZIP in name:
-        name, shape = name.split(_ZIP)
-        raw = bytearray(zlib.decompress(value.numpy().tobytes()))
-        return name, torch.frombuffer(raw, dtype=torch.uint8).view([int(n) for n in shape.split("x")])
-    return name, value
+    if _ZIP not in name:
+        return name, value
+    name, text = name.split(_ZIP)
+    shape = [int(n) for n in text.split("x")]
+    raw = np.frombuffer(bytearray(zlib.decompress(value.numpy().tobytes())), np.uint8)
+    bytes_NE = np.ascontiguousarray(raw.reshape(-1, math.prod(shape)).T)
+    return name, torch.from_numpy(bytes_NE.view(np.uint8 if bytes_NE.shape[1] == 1 else np.int16)).view(shape)
 
 
 def _tuples(value: Any) -> Any:
@@ -258,7 +241,7 @@ def _tuples(value: Any) -> Any:
 
 
 def save(pack: Pack, path: Path | str) -> Path:
-    """Write one file, sounds as FLAC, pictures zipped; the old one stays until the new one is whole."""
+    """Write one file, sounds and pictures zipped; the old one stays until the new one is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors, text = _flatten(pack)
