@@ -64,7 +64,7 @@ def report(name: str, seeds: int, threads: list[int]) -> None:
     """Print the table of one test."""
     cases = list(itertools.product(SETS, threads))
     found = {case: measure(name, seeds, *case) for case in cases}
-    print(f"\n| {name} | mean | deviation | lowest | mean − 4 deviations |", *SETS, "", sep=" | ")
+    print(f"\n| {name} | mean | deviation | lowest | mean − 4 deviations | {' | '.join(SETS)} |")
     print("|---" * (5 + len(SETS)) + "|")
     for metric in found[cases[0]][0]:
         every = [scores[metric] for case in cases for scores in found[case]]
