@@ -12,7 +12,8 @@ import pytest
 
 from avlib.world import library, packs
 
-ALLOWED = ("torch", "torchvision", "torchaudio", "numpy", "pandas", "scikit-learn", "safetensors")
+ALLOWED = ("torch", "torchvision", "torchaudio", "numpy", "pandas", "scikit-learn", "safetensors", "tabulate")
+"""The last one only because PyTorch imports it wherever it is installed."""
 BLOCK = """
 import runpy, sys
 class Absent:
