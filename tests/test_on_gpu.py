@@ -12,8 +12,8 @@ import pytest
 
 from avlib.world import library, packs
 
-ALLOWED = ("torch", "torchvision", "torchaudio", "numpy", "pandas", "scikit-learn", "safetensors", "tabulate")
-"""The last one only because PyTorch imports it wherever it is installed."""
+ALLOWED = ("torch", "torchvision", "torchaudio", "numpy", "pandas", "scikit-learn", "safetensors", "tabulate", "tqdm")
+"""The last two only because PyTorch looks for them wherever they are installed."""
 BLOCK = """
 import runpy, sys
 class Absent:
