@@ -56,7 +56,7 @@ def others() -> set[str]:
 def run(repo: Path, out: Path, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, lines of the report, and what was printed."""
     blocked = others()
-    assert {"soundfile", "av", "matplotlib", "skimage", "pretty_midi", "tqdm"} <= blocked and "scipy" not in blocked
+    assert {"soundfile", "av", "matplotlib", "skimage", "pretty_midi", "seaborn"} <= blocked and "scipy" not in blocked
     code = BLOCK.format(
         blocked=blocked, arguments=["--out", str(out), *arguments], script=str(repo / "bench/on_gpu.py")
     )
