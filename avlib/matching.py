@@ -27,6 +27,11 @@ def _need_maps(owner: str, image_BDYX: Tensor, audio: Tensor, axes: tuple[int, .
         raise ValueError(f"{owner} got an empty batch: {tuple(image_BDYX.shape)} and {tuple(audio.shape)}")
 
 
+def unit(value_BD: Tensor) -> Tensor:
+    """Length 1 along the second axis, which holds the coordinates; zeros stay zeros."""
+    return functional.normalize(value_BD, dim=1, eps=1e-8)
+
+
 def cosine(first_BD: Tensor, second_MD: Tensor, epsilon: float = 1e-8) -> Tensor:
     """Cosine of every row with every row: (B, D) and (M, D) -> sim_BM; a zero row has cosine 0 with everything."""
     return functional.normalize(first_BD, dim=1, eps=epsilon) @ functional.normalize(second_MD, dim=1, eps=epsilon).t()
@@ -159,8 +164,8 @@ def attend(image_BDYX: Tensor, audio_BD: Tensor, temperature: float = 0.1) -> tu
     _need_maps("attend", image_BDYX, audio_BD, (2,))
     if not temperature > 0:
         raise ValueError(f"attend needs a temperature above 0, not {temperature}")
-    unit_BDYX = functional.normalize(image_BDYX, dim=1, eps=1e-8)
-    score_BYX = heatmap(unit_BDYX, functional.normalize(audio_BD, dim=1, eps=1e-8)).clamp(min=0)
+    unit_BDYX = unit(image_BDYX)
+    score_BYX = heatmap(unit_BDYX, unit(audio_BD)).clamp(min=0)
     weight_BYX = (score_BYX.flatten(1) / temperature).softmax(1).view_as(score_BYX)
     return torch.einsum("bdyx,byx->bd", image_BDYX, weight_BYX), weight_BYX
 

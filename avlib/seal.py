@@ -115,7 +115,7 @@ class _Run(Run):
         return super().stream(world, count, shuffled, False, seed)  # all scenes at once would take too long
 
     def batches(self, world: World, count: int | None = None) -> tuple[Batch, ...]:
-        found = super().batches(world, min(self.budget.eval_count if count is None else count, CLIPS))
+        found = super().batches(world, count)
         self.judged.append(digest(found[0]))
         return found
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
-from torch import nn
+from torch import Tensor, nn
 
 from avlib.evaluate import localize
 from avlib.evaluate.arrays import Bools, Floats, Ints, Values, floats
@@ -169,6 +170,12 @@ def judge(scenes: Scenes, rule: float, threshold: float = 0.3) -> dict[str, floa
     return scores
 
 
+def judge_best(scenes: Scenes, valid: Scenes, threshold: float = 0.3) -> dict[str, float]:
+    """:func:`judge` by the :func:`best_rule` of validation clips, and that "rule"."""
+    rule = best_rule(valid)
+    return judge(scenes, rule, threshold) | {"rule": rule}
+
+
 def shine(scenes: Scenes) -> Floats:
     """shine_BN, mean heat of each thing's own class inside its own box; 0 for an empty slot."""
     rows = []
@@ -223,3 +230,21 @@ def by_class(map_BKYX: Values, name_K: Sequence[int], classes: int, scale: float
     for k, name in enumerate(name_K):
         named_BKYX[:, name] += heat_BKYX[:, k]
     return named_BKYX
+
+
+def told(batch: Batch, name_K: Sequence[int], classes: int) -> Tensor:
+    """What is truly heard, in shares, in the order of clusters of these classes: prob_BK.
+
+    It reads the truth: the bound of any method that believes what it hears.
+
+    Raises:
+        ValueError: clips without classes, what is heard, or sounds from outside the picture.
+    """
+    truth = batch.truth
+    if truth.category_BN is None or truth.sounding_BN is None or truth.offscreen_B is None:
+        raise ValueError("these clips do not say what is heard")
+    heard_BC = torch.zeros(len(batch), classes + 1, device=truth.category_BN.device)
+    heard_BC.scatter_(1, truth.category_BN.masked_fill(~truth.sounding_BN, classes), 1.0)
+    heard_BC.scatter_(1, truth.offscreen_B[:, None].masked_fill(truth.offscreen_B[:, None] < 0, classes), 1.0)
+    named_BK = heard_BC[:, list(name_K)] + 1e-3
+    return named_BK / named_BK.sum(1, keepdim=True)

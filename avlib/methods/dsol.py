@@ -13,21 +13,17 @@ from avlib import losses, matching
 from avlib.audio import LogMel
 from avlib.distributed import gather, roll
 from avlib.encoders import AudioResNet, AudioSmall, ImageAligned, ImageResNet18, pool_max, pool_mean
+from avlib.matching import unit
 from avlib.types import Batch, Embedding
-
-
-def unit(value_BD: Tensor) -> Tensor:
-    """Length 1 along the second axis; zeros stay zeros."""
-    return functional.normalize(value_BD, dim=1, eps=1e-8)
 
 
 class Ear(nn.Module):
     """A sound as a vector, wave_BS -> audio_BD, and a head that names its cluster."""
 
-    def __init__(self, clusters: int, dim: int, width: int, full: bool):
+    def __init__(self, clusters: int, dim: int, width: int, full: bool, hop: int):
         super().__init__()
         inputs = 512 if full else dim
-        self.mel, self.net = LogMel(), AudioResNet() if full else AudioSmall(width, dim)
+        self.mel, self.net = LogMel(hop=hop), AudioResNet() if full else AudioSmall(width, dim)
         self.output = nn.Sequential(nn.BatchNorm1d(inputs), nn.ReLU(), nn.Linear(inputs, dim))
         self.head = nn.Linear(dim, clusters)
 
@@ -50,6 +46,7 @@ class SoundingObjects(nn.Module):
         clusters: K, entries of the dictionary.
         whole: pool the whole picture instead of the masked object.
         floor: an object is where the sounding area exceeds this, and one cell around.
+        hop: samples from one frame of the spectrogram to the next.
     """
 
     label_M: Tensor
@@ -57,7 +54,7 @@ class SoundingObjects(nn.Module):
 
     def __init__(
         self, clips: int, clusters: int = 8, dim: int = 64, width: int = 16, full: bool = False,
-        whole: bool = False, floor: float = 0.2,
+        whole: bool = False, floor: float = 0.2, hop: int = 160,
     ):  # fmt: skip
         super().__init__()
         if clips < 1:
@@ -65,7 +62,7 @@ class SoundingObjects(nn.Module):
         self.whole, self.floor = whole, floor
         self.image = ImageResNet18(dim, stride=16) if full else ImageAligned(width, dim)
         self.output = nn.Sequential(nn.BatchNorm2d(dim), nn.ReLU(), nn.Conv2d(dim, dim, 1))
-        self.head, self.ear = nn.Linear(dim, clusters), Ear(clusters, dim, width, full)
+        self.head, self.ear = nn.Linear(dim, clusters), Ear(clusters, dim, width, full, hop)
         self.scale, self.shift = nn.Parameter(torch.tensor(10.0)), nn.Parameter(torch.tensor(0.0))
         self.register_buffer("label_M", torch.full((clips,), -1))
         self.register_buffer("entry_KD", torch.zeros(clusters, dim))
@@ -75,9 +72,12 @@ class SoundingObjects(nn.Module):
         return unit(self.output(self.image(batch.frame_BCHW))), self.ear(batch.wave_BS)
 
     def pairs(self, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
-        """Logit that picture i holds the source of sound j, by a soft maximum over cells: logit_BB, of all clips."""
-        look_BDYX, audio_BD = gather(look_BDYX), gather(unit(audio_BD))
-        return self.scale * matching.soft_max_over_cells(look_BDYX, audio_BD, 8.0) + self.shift
+        """Logit that picture i holds the source of sound j: logit_BB, of the clips of all processes."""
+        return self.matched(gather(look_BDYX), gather(unit(audio_BD)))
+
+    def matched(self, look_BDYX: Tensor, audio_MD: Tensor) -> Tensor:
+        """The same by cells and sounds of length 1, by a soft maximum over cells: logit_BM."""
+        return self.scale * matching.soft_max_over_cells(look_BDYX, audio_MD, 8.0) + self.shift
 
     def area(self, look_BDYX: Tensor, audio_BD: Tensor) -> Tensor:
         """Where the sound comes from, m = σ(w·cos + b): area_BYX."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from avlib.clustering import kmeans
-from avlib.methods.dsol import SoundingObjects, unit
+from avlib.matching import unit
+from avlib.methods.dsol import SoundingObjects
 from avlib.types import Batch
 
 

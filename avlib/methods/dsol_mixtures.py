@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from avlib import losses
 from avlib.encoders import pool_mean
-from avlib.methods.dsol import SoundingObjects, unit
+from avlib.matching import unit
+from avlib.methods.dsol import SoundingObjects
 from avlib.types import Batch, Embedding
 
 
@@ -32,6 +33,8 @@ class SoundingMixtures(nn.Module):
         gate: multiply class maps by the sounding area; without it silent things are not filtered.
         quarters: each quarter of a foreign picture is a negative of its own.
         place, agree: weights of localising and of the agreement.
+        contrast: c at the start. A small thing is a tenth of the picture, and its score a tenth of its cells' after
+            pooling: with a low c no picture could be as sure as the ear is, and the filter would open instead.
         belief: says what is heard, prob_BK, in place of stage one's ear (the truth, for instance, as a bound).
 
     Raises:
@@ -40,7 +43,7 @@ class SoundingMixtures(nn.Module):
 
     def __init__(
         self, first: SoundingObjects, gate: bool = True, quarters: bool = False, place: float = 1.0, agree: float = 1.0,
-        belief: Callable[[Batch], Tensor] | None = None,
+        contrast: float = 40.0, belief: Callable[[Batch], Tensor] | None = None,
     ):  # fmt: skip
         super().__init__()
         if int(first.label_M.max()) < 0:
@@ -50,7 +53,7 @@ class SoundingMixtures(nn.Module):
         self.teacher = deepcopy(first.ear).requires_grad_(False)
         for still in (self.first.image, self.first.output, self.first.head):
             still.requires_grad_(False)
-        self.contrast = nn.Parameter(torch.tensor(12.0))
+        self.contrast = nn.Parameter(torch.tensor(contrast))
         self.train()  # `fit` calls this only for a method that is not in training mode yet
 
     def train(self, mode: bool = True) -> SoundingMixtures:
@@ -63,6 +66,16 @@ class SoundingMixtures(nn.Module):
     def embed(self, batch: Batch) -> Embedding:
         """As stage one: the sounding object, the sound, and the map of the picture."""
         return self.first.embed(batch)
+
+    def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:
+        """Logit that picture i holds the source of sound j, (B, M)."""
+        assert pictures.image_BDYX is not None and sounds.audio_BD is not None
+        return self.first.matched(pictures.image_BDYX, sounds.audio_BD)
+
+    def heat(self, found: Embedding) -> Tensor:
+        """The sounding area of each clip, map_BYX."""
+        assert found.image_BDYX is not None and found.audio_BD is not None
+        return self.first.area(found.image_BDYX, found.audio_BD)
 
     def class_maps(self, batch: Batch) -> Tensor:
         """score_BKYX of each entry of the dictionary, before any softmax."""

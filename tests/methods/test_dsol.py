@@ -15,8 +15,8 @@ from torch import nn
 from avlib import experiment
 from avlib.encoders import ImageAligned, ImageSmall
 from avlib.evaluate import clusters, localize, scenes
-from avlib.matching import dilate
-from avlib.methods.dsol import SoundingObjects, unit
+from avlib.matching import dilate, unit
+from avlib.methods.dsol import SoundingObjects
 from avlib.methods.dsol_dictionary import Recluster, means
 from avlib.methods.dsol_mixtures import SoundingMixtures
 from avlib.profiles import profile
@@ -135,7 +135,7 @@ def test_class_maps_equal_the_loop() -> None:
     look_BDYX, area_BYX = unit(torch.randn(2, 16, 3, 5)), torch.rand(2, 3, 5)
     got = method.scores(look_BDYX, area_BYX).detach()
     arrays = (t.double().numpy() for t in (look_BDYX[1], method.first.entry_KD, area_BYX[1]))
-    assert np.allclose(got[1].numpy(), reference.class_scores(*arrays, 12.0), atol=1e-5)
+    assert np.allclose(got[1].numpy(), reference.class_scores(*arrays, float(method.contrast)), atol=1e-5)
 
 
 def test_a_cell_that_is_an_orthonormal_entry_belongs_to_it() -> None:
@@ -382,7 +382,7 @@ def tiny(**changes: object) -> experiment.Run:
 def test_the_phases_share_all_steps(steps: int, arm: str) -> None:
     shares = dsol.phases(tiny(steps=steps), arm)
     assert sum(shares.values()) == steps and (shares["mix"] == 0) == (arm == "one stage")
-    assert shares["localise"] / (shares["localise"] + shares["name"]) == pytest.approx(0.71, abs=0.05)
+    assert shares["localise"] / (shares["localise"] + shares["name"]) == pytest.approx(0.7, abs=0.06)
 
 
 @pytest.mark.parametrize("arm", ["two stages", "shuffled pairs", "no solo scenes", "untrained"])
@@ -410,7 +410,7 @@ def test_a_perfect_ear_is_told_the_shares_in_the_order_of_the_clusters() -> None
         offscreen_B=torch.tensor([7]),
     )
     batch = Batch(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 8), truth=truth)
-    prob_BK = dsol.told(batch, [1, 0, 2, 7, 5, 3, 4, 6])
+    prob_BK = scenes.told(batch, [1, 0, 2, 7, 5, 3, 4, 6], 8)
     assert torch.allclose(prob_BK, torch.tensor([[1.0, 0, 1, 1, 0, 0, 0, 0]]) / 3, atol=2e-3)
 
 
