@@ -75,6 +75,7 @@ class Record:
         cells: one for each arm and seed, in the recipe's order.
         stated: the recipe's claims.
         chance: metric → what luck reaches.
+        files: those of the newest cells' code, see `avlib.provenance.cell_files`.
     """
 
     method: str
@@ -82,6 +83,7 @@ class Record:
     cells: tuple[Cell, ...]
     stated: tuple[AnyClaim, ...]
     chance: dict[str, float]
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -182,10 +184,18 @@ class Record:
         for cell in self.cells:
             if not cell.stands_for(keys[cell.arm, cell.seed]):
                 why = f"code, arm or budget changed since {cell.origin.get('commit') or 'it was measured'}"
+                why += self._where
                 found.setdefault((cell.arm, why if cell.key else "made before cells had keys"), []).append(cell.seed)
         return [
             f"{arm}, seed{'s' if len(seeds) > 1 else ''} {_list(seeds)}: {why}" for (arm, why), seeds in found.items()
         ]
+
+    @functools.cached_property
+    def _where(self) -> str:
+        """In which files the code changed since the newest cells, in words; nothing where it did not."""
+        now = provenance.cell_files(self.method, self.arms[0], self.profile) if self.files else {}
+        changed = [file for file in self.files | now if self.files.get(file) != now.get(file)]
+        return f" (in {_list(changed)})" if changed else ""
 
 
 def _list(items: Sequence[Any]) -> str:
@@ -220,11 +230,11 @@ def read(method: str, profile: str = "cpu") -> Record:
         raise FileNotFoundError(
             f"no recorded claims {path}: make them with `avlib claims {method} --profile {profile}`"
         )
-    cells = _cells(path)
+    cells, files = _content(path)
     recipe = recipes.load(method)
     stated, chance = _stated(recipe, method)
     kept = [cell for cell in cells.values() if cell.arm in recipe.ARMS]
-    return Record(method, profile, tuple(sorted(kept, key=_order(recipe))), stated, chance)
+    return Record(method, profile, tuple(sorted(kept, key=_order(recipe))), stated, chance, files)
 
 
 def _stated(recipe: ModuleType, name: str) -> tuple[tuple[AnyClaim, ...], dict[str, float]]:
@@ -240,19 +250,19 @@ def _order(recipe: ModuleType) -> Callable[[Cell], tuple[int, int]]:
     return lambda cell: (place.get(cell.arm, len(place)), cell.seed)
 
 
-def _cells(path: Path) -> dict[tuple[str, int], Cell]:
-    """The cells of a file; none where there is no file."""
+def _content(path: Path) -> tuple[dict[tuple[str, int], Cell], dict[str, str]]:
+    """The cells of a file, and the files of the newest cells' code; none where there is no file."""
     if not path.exists():
-        return {}
+        return {}, {}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        cells = [Cell(**{**row, "seals": tuple(row.get("seals", ()))}) for row in rows]
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        cells = [Cell(**{**row, "seals": tuple(row.get("seals", ()))}) for row in whole["cells"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {error}): mend it or move it away, "
             f"then make it again with `avlib claims {path.stem}`"
         ) from error
-    return {(cell.arm, cell.seed): cell for cell in cells}
+    return {(cell.arm, cell.seed): cell for cell in cells}, whole.get("files", {})
 
 
 def put(name: str, profile: str, cells: Sequence[Cell], drop: Sequence[str] = ()) -> None:
@@ -270,9 +280,11 @@ def put(name: str, profile: str, cells: Sequence[Cell], drop: Sequence[str] = ()
     path, order = folder() / profile / f"{name}.json", _order(recipes.load(name))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.parent):
-        merged = _cells(path) | {(cell.arm, cell.seed): cell for cell in cells}
+        merged = _content(path)[0] | {(cell.arm, cell.seed): cell for cell in cells}
         rows = [_row(cell) for cell in sorted(merged.values(), key=order) if cell.arm not in drop]
-        head = f'{{"method": {json.dumps(name)}, "profile": {json.dumps(profile)}, "cells": [\n'
+        files = provenance.cell_files(name, next(iter(recipes.load(name).ARMS)), profile)
+        head = f'{{"method": {json.dumps(name)}, "profile": {json.dumps(profile)}, "files": {json.dumps(files)}, '
+        head += '"cells": [\n'
         _replace(path, head + ",\n".join(rows) + "\n]}\n")
 
 
@@ -350,7 +362,7 @@ def run_claims(
     if jobs < 1:
         raise ValueError(f"jobs={jobs}: at least one is needed")
     _check_place(folder() / profile)
-    before, keys = _cells(path_of(name, profile)), _keys(name, profile, asked)
+    before, keys = _content(path_of(name, profile))[0], _keys(name, profile, asked)
     if seal:
         before |= _sealed(name, budget, {at: before[at] for at in asked if at in before}, keys, device, say)
     kept = {at: before[at] for at in asked if not fresh and at in before and before[at].stands_for(keys[at])}

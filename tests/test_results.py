@@ -104,7 +104,7 @@ def test_every_arm_with_every_seed_is_recorded(place: Path) -> None:
 def test_the_file_holds_cells_with_their_origin_and_no_verdict(place: Path) -> None:
     run()
     data = json.loads(file_of(place).read_text())
-    assert data.keys() == {"method", "profile", "cells"} and (data["method"], data["profile"]) == (NAME, "smoke")
+    assert data.keys() == {"method", "profile", "files", "cells"} and (data["method"], data["profile"]) == (NAME, "smoke")
     assert [(c["arm"], c["seed"]) for c in data["cells"]][:4] == [
         ("trained", 0), ("trained", 1), ("trained", 2), ("untrained", 0),
     ]  # fmt: skip
@@ -263,6 +263,7 @@ def test_other_code_or_another_budget_runs_again(place: Path, monkeypatch: pytes
     assert [line.split(": code, arm or budget changed since ")[0] for line in stale] == [
         "trained, seeds 0, 1", "untrained, seeds 0, 1", "shuffled, seeds 0, 1",
     ]  # fmt: skip
+    assert all(line.endswith("(in own_recipes/toy.py)") for line in stale)
     again = run(2, arms=["trained"])
     assert again.value("trained", "error") == pytest.approx(0.195) and len(again.cells) == 6
     assert [line.split(":")[0] for line in again.stale()] == ["untrained, seeds 0, 1", "shuffled, seeds 0, 1"]
