@@ -174,6 +174,8 @@ def test_soft_targets_and_weights() -> None:
     assert torch.equal(own, torch.eye(6, dtype=torch.float64)[index])
     target = losses.soft_targets(score, index, 0.5, 0.1)
     assert torch.allclose(target.sum(1), torch.ones(3, dtype=torch.float64)) and bool((target >= 0).all())
+    soft = 0.7 * own + 0.3 * (score / 0.1).softmax(1)
+    assert torch.allclose(losses.soft_targets(score, index, 0.3, 0.1), soft)
     query, bank = random(3, 2), random(6, 2, seed=1)
     plain = losses.info_nce_bank(query, bank, index)
     assert torch.allclose(losses.soft_nce(query, bank, own), plain)
@@ -209,6 +211,13 @@ def test_entropy_of_a_softmax_that_underflows() -> None:
     (gradient,) = torch.autograd.grad(losses.entropy(prob).sum(), prob)
     assert torch.allclose(gradient, -prob.detach().log() - 1)
     assert float(losses.entropy(torch.eye(3)).abs().max()) == 0
+
+
+def test_entropy_and_divergence_are_over_the_last_axis() -> None:
+    first, second = random(2, 3, 5).softmax(2), random(2, 3, 5, seed=1).softmax(2)
+    rows = [torch.distributions.Categorical(probs=p) for p in (first, second)]
+    assert torch.allclose(losses.entropy(first), rows[0].entropy())
+    assert torch.allclose(losses.kl_divergence(first, second), torch.distributions.kl_divergence(*rows).mean())
 
 
 def test_agreement_weights_follow_the_normal_distribution() -> None:

@@ -84,7 +84,11 @@ def test_boxes_of_another_image_or_class_do_not_match():
 
 def test_no_box_at_all_scores_zero():
     score = detect.average_precision(np.zeros((0, 4)), [], [], [[0, 0, 1, 1]], [0])
-    assert (score.value, score.boxes) == (0, 0)
+    assert score == detect.Detection(0.0, {0: 0.0}, 0.0, 0, 1)
+
+
+def test_boxes_without_area_overlap_with_nothing():
+    assert detect.box_iou([[1, 1, 1, 1]], [[1, 1, 1, 1], [0, 0, 2, 2]]).tolist() == [[0, 0]]
 
 
 def test_equal_to_loops_and_torchvision():
@@ -109,6 +113,7 @@ def test_equal_to_loops_and_torchvision():
     ("call", "message"),
     [
         (lambda: detect.box_from_map(np.ones((2, 2)), 2), "beta"),
+        (lambda: detect.box_from_map(np.ones((2, 2)), -0.1), "beta"),
         (lambda: detect.box_from_map([[np.nan]]), "NaN"),
         (lambda: detect.box_iou([[3, 0, 1, 1]], [[0, 0, 1, 1]]), "x1 ≤ x2"),
         (lambda: detect.average_precision([[0, 0, 1, 1]], [1], [0, 1], [[0, 0, 1, 1]], [0]), "different numbers"),
