@@ -104,7 +104,8 @@ def test_every_arm_with_every_seed_is_recorded(place: Path) -> None:
 def test_the_file_holds_cells_with_their_origin_and_no_verdict(place: Path) -> None:
     run()
     data = json.loads(file_of(place).read_text())
-    assert data.keys() == {"method", "profile", "files", "cells"} and (data["method"], data["profile"]) == (NAME, "smoke")
+    assert data.keys() == {"method", "profile", "files", "cells"}
+    assert (data["method"], data["profile"]) == (NAME, "smoke") and "own_recipes/toy.py" in data["files"]
     assert [(c["arm"], c["seed"]) for c in data["cells"]][:4] == [
         ("trained", 0), ("trained", 1), ("trained", 2), ("untrained", 0),
     ]  # fmt: skip
