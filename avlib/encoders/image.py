@@ -44,10 +44,10 @@ class ImageSmall(nn.Module):
 class ImageAligned(nn.Module):
     """A map to find places with: image_BCHW (0…1, RGB) -> map_BDYX whose cells lie in the middle of their pixels.
 
-    Halving 4×4 blocks of ``width``, 2·``width`` … channels (at most four times), two 3×3 blocks of dilation 2 at the
-    map's resolution, so that a cell sees the whole of a small thing, then a linear 1×1 layer. A 3×3 kernel of stride 2
-    looks at pixel 2n, left of and above the middle of its two pixels; three of those move a map by 3.5 px, which
-    costs a thing of 24 px a third of its IoU.
+    Halving 4×4 blocks of ``width``, 2·``width`` … channels (at most four times), two 3×3 blocks at the map's
+    resolution, then a linear 1×1 layer. At stride 4 a cell sees 26 px, the whole of a small thing: one that saw much
+    more could answer for a thing from beside it. A 3×3 kernel of stride 2 looks at pixel 2n, left of and above the
+    middle of its two pixels; three of those move a map by 3.5 px, which costs a thing of 24 px a third of its IoU.
 
     Args:
         width: channels of the first block.
@@ -65,9 +65,9 @@ class ImageAligned(nn.Module):
         last = 4 * width
         self.input = nn.BatchNorm2d(3, affine=False)
         self.blocks = nn.Sequential(
-            *(_aligned(i, o, 4, 2, 1) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
-            _aligned(widths[-1], last, 3, 1, 2),
-            _aligned(last, last, 3, 1, 2),
+            *(_aligned(i, o, 4, 2) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
+            _aligned(widths[-1], last, 3, 1),
+            _aligned(last, last, 3, 1),
         )
         self.output = nn.Conv2d(last, dim, 1)
 
@@ -76,9 +76,8 @@ class ImageAligned(nn.Module):
         return self.output(self.blocks(self.input(image_BCHW)))
 
 
-def _aligned(inputs: int, outputs: int, kernel: int, stride: int, dilation: int) -> nn.Sequential:
-    padding = 1 if kernel == 4 else dilation
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
+def _aligned(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
