@@ -200,13 +200,14 @@ def apply(root: Path, edit: Edit) -> None:
             path.write_text(text.replace(old, new) if old else new)
 
 
-def outcome(folder: Path, edit: Edit) -> tuple[list[str], bool]:
-    """Why the chapter is stale after an edit, and whether the cell would be measured again."""
+def outcome(folder: Path, edit: Edit) -> tuple[list[str], list[str]]:
+    """Why the chapter is stale after an edit, and for which changed files the cell would be measured again."""
     root = folder / "avlib"
     write(root, LIBRARY)
-    before, key = _now(root), _key(root)
+    before, key, files = _now(root), _key(root), provenance.cell_files("toy", "trained", root=root)
     apply(root, edit)
-    return provenance.compare(before, _now(root)), _key(root) != key
+    again, now = _key(root) != key, provenance.cell_files("toy", "trained", root=root)
+    return provenance.compare(before, _now(root)), [f for f in files | now if again and files.get(f) != now.get(f)]
 
 
 def _now(root: Path) -> dict:
@@ -219,11 +220,11 @@ def _key(root: Path) -> str:
 
 def table() -> str:
     """Every edit with what it ages, in Markdown."""
-    lines = ["| edit | chapter | cell of a record |", "| --- | --- | --- |"]
+    lines = ["| edit | chapter is stale | cell is measured again |", "| --- | --- | --- |"]
     for edit in EDITS:
         with tempfile.TemporaryDirectory() as folder:
-            why, again = outcome(Path(folder), edit)
-        lines.append(f"| {edit.what} | {'; '.join(why) or '–'} | {'measured again' if again else '–'} |")
+            why, files = outcome(Path(folder), edit)
+        lines.append(f"| {edit.what} | {'; '.join(why) or '–'} | {', '.join(files) or '–'} |")
     return "\n".join(lines)
 
 
