@@ -390,8 +390,10 @@ def learnt(seed: int, steps: int = 240) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_it_finds_and_groups_things_within_seconds() -> None:
+    """24 runs (seeds 0–3; native, AVX2, SSE4.1; 1 and 2 threads): NMI .619, deviation .099, least .432; pointing .919,
+    .051, .805. Untrained (seeds 0–5): NMI below .1, pointing .19 on average."""
     scores = learnt(0)
-    assert scores["NMI"] > 0.4 and scores["pointing"] > 0.7
+    assert scores["NMI"] > 0.2 and scores["pointing"] > 0.7
 
 
 # --- the recipe

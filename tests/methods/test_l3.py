@@ -138,7 +138,8 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_it_learns_a_few_classes_within_seconds() -> None:
-    assert learnt(0)["correspondence"] > 0.62
+    """24 runs (seeds 0–3; native, AVX2, SSE4.1; 1 and 2 threads): .856, deviation .021, least .805."""
+    assert learnt(0)["correspondence"] > 0.75
 
 
 # --- the recipe

@@ -288,7 +288,8 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_it_learns_within_seconds() -> None:
-    assert learnt(0)["right"] > 0.5
+    """24 runs (seeds 0–3; native, AVX2, SSE4.1; 1 and 2 threads): .915, deviation .034, least .883."""
+    assert learnt(0)["right"] > 0.75
 
 
 # --- the recipe

@@ -33,7 +33,8 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_classes_can_be_told_apart_by_ear() -> None:
-    assert learnt(0)["accuracy"] > 0.8
+    """12 runs (seeds 0–3 of the forest; native, AVX2, SSE4.1; 1 thread): .945, deviation .005, least .94."""
+    assert learnt(0)["accuracy"] > 0.9
 
 
 def test_length_and_level_tell_next_to_nothing(bank: SoundBank) -> None:
