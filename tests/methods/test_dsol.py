@@ -131,11 +131,11 @@ def test_reclustering_renews_labels_and_heads_and_repeats_itself(world: World) -
 
 
 def test_class_maps_equal_the_loop() -> None:
-    method = with_entries(torch.rand(4, 16) + 0.1)
+    method = with_entries(torch.rand(4, 16) + 0.1, contrast=12.0)
     look_BDYX, area_BYX = unit(torch.randn(2, 16, 3, 5)), torch.rand(2, 3, 5)
     got = method.scores(look_BDYX, area_BYX).detach()
     arrays = (t.double().numpy() for t in (look_BDYX[1], method.first.entry_KD, area_BYX[1]))
-    assert np.allclose(got[1].numpy(), reference.class_scores(*arrays, float(method.contrast)), atol=1e-5)
+    assert np.allclose(got[1].numpy(), reference.class_scores(*arrays, 12.0), atol=1e-5)
 
 
 def test_a_cell_that_is_an_orthonormal_entry_belongs_to_it() -> None:
@@ -409,7 +409,8 @@ def tiny(**changes: object) -> experiment.Run:
 def test_the_phases_share_all_steps(steps: int, arm: str) -> None:
     shares = dsol.phases(tiny(steps=steps), arm)
     assert sum(shares.values()) == steps and (shares["mix"] == 0) == (arm == "one stage")
-    assert shares["localise"] / (shares["localise"] + shares["name"]) == pytest.approx(0.7, abs=0.06)
+    solo = shares["localise"] + shares["name"]
+    assert abs(shares["localise"] - solo * 0.6 / 0.86) <= 0.5  # whole steps, and nothing but their rounding
 
 
 @pytest.mark.parametrize("arm", ["two stages", "shuffled pairs", "no solo scenes", "untrained"])
