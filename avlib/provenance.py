@@ -287,12 +287,12 @@ def cell_parts(name: str | Path, arm: str, profile: str = "cpu", root: Path = RO
 
 def cell_files(name: str | Path, arm: str, profile: str = "cpu", root: Path = ROOT) -> dict[str, str]:
     """The files that a cell follows from, each with a short hash of what the cell reaches of it: to name a change."""
-    return _cell(str(name), arm, profile, root).parts
+    found = cell_parts(name, arm, profile, root)
+    return {file: sha(json.dumps([own[_LENGTH:] for own in names.values()]))[:8] for file, names in found.items()}
 
 
 class _Cell(NamedTuple):
     digest: str
-    parts: dict[str, str]
     data: list[Path]
     files: dict[Path, int]  # what was read, and when it was written
 
@@ -308,11 +308,7 @@ def _cell(name: str, arm: str, profile: str, root: Path) -> _Cell:
         reached = _reach_cell(name, arm, profile, root)
         closure = reached.closure
         read = [module.path for module in closure.loaded.values()] + _data_files(closure)
-        parts = {
-            file: sha(json.dumps([own[_LENGTH:] for own in names.values()]))[:8]
-            for file, names in reached.parts().items()
-        }
-        _known[at] = _Cell(reached.digest(), parts, _real_data(closure), {path: _written(path) for path in read})
+        _known[at] = _Cell(reached.digest(), _real_data(closure), {path: _written(path) for path in read})
     return _known[at]
 
 

@@ -11,6 +11,7 @@ training clips (Hungarian) and keep them. How much heat makes a mask is chosen o
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ ARMS = {
     "no solo scenes": Arm(),
     "shuffled pairs": Arm(shuffled=True),
     "untrained": Arm(steps=0),
+    "filter of another clip": Arm(like="two stages", judge={"foreign": True}),
     "class-agnostic": Arm(like="two stages", judge={"agnostic": True}),
     "random classes": Arm(like="two stages", judge={"shuffled": True}),
     "whole image": Arm(like="untrained", judge={"blind": "whole image"}),
@@ -73,6 +75,10 @@ CLAIMS = (
           "cocktail who", "perfect ear", "two stages", "ours: the truth in place of the ear's belief", "ear"),
     Claim("The filter keeps the maps of silent things dark",
           "cocktail NSA", "two stages", "no filter", _TABLE, "filter", primary=True),
+    Claim("It is the sound that keeps them dark: the filter of another clip does less",
+          "cocktail NSA", "two stages", "filter of another clip", "ours: the dullest explanation", "filter"),
+    Claim("With its own sound the filter tells what is heard from what is silent",
+          "cocktail who", "two stages", "filter of another clip", "ours: the dullest explanation", "filter"),
     Claim("One map a class beats one map for all classes",
           "cocktail CIoU", "two stages", "class-agnostic", _TABLE, "class", primary=True),
     Claim("Objects that were cut out make a better dictionary than whole pictures",
@@ -172,6 +178,8 @@ def see(method: SoundingMixtures, run: Run, kind: str, arm: str = "two stages", 
     name_K, how = names(method, run, arm), ARMS[arm].judge
 
     def maps(batch: Batch) -> Tensor | Floats:
+        if how.get("foreign"):
+            batch = replace(batch, wave_BS=batch.wave_BS.roll(1, 0))
         if kind == "solo" or how.get("agnostic"):
             return method.first.area(*method.first.maps(batch))
         return scenes.by_class(method.class_maps(batch), name_K, CLASSES)
