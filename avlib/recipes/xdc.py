@@ -1,0 +1,167 @@
+"""How Cross-modal Deep Clustering is trained and judged here.
+
+    avlib train xdc --profile cpu
+    avlib claims xdc --profile cpu
+
+Clips of one thing each, a fixed set of them, since each needs a label. Every few dozen steps all are clustered anew, by
+what is seen, by what is heard and by both; the routes differ in who learns whose clusters. Beside the common exam: how
+well the last clusters of training agree with things (AMI, in which luck is 0, however many clusters), how well the two
+senses agree with each other, and whether drawings of one thing by two hands lie closer than those of two things by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from avlib.claims import Chain, Claim
+from avlib.claims import Chain, Claim
+from avlib.evaluate import clusters
+from avlib.evaluate.features import Features, features, join
+from avlib.experiment import Arm, Run
+from avlib.matching import cosine
+from avlib.methods.xdc import CrossClusters
+from avlib.rounds import Rounds, settle
+from avlib.types import Batch
+
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 16, "steps": 12, "count": 256, "eval_count": 128},
+    "cpu": {"steps": 960, "size": 48, "count": 2048},
+    "gpu": {"count": 65_536},
+}
+ARMS = {
+    "cross (XDC)": Arm(),
+    "concat (CDC)": Arm(build={"route": "concat"}),
+    "multi (MDC)": Arm(build={"route": "multi"}),
+    "single (SDC)": Arm(build={"route": "single"}),
+    "heads kept": Arm(build={"fresh": False}),
+    "one round": Arm(),
+    "two rounds": Arm(),
+    "K = 20": Arm(build={"clusters": 20}),
+    "K = 160": Arm(build={"clusters": 160}),
+    "shuffled pairs": Arm(shuffled=True),
+    "untrained": Arm(steps=0),
+}
+CHANCE = {"image AMI": 0.0, "audio AMI": 0.0, "known: pairs": 0.5, "known: other hands": 0.5}
+_PAPER, _TABLE = "alwassel2020self", "alwassel2020self, ablation of models"
+# fmt: off
+CLAIMS = (
+    Claim("What is heard teaches the eye more than what it sees itself",
+          "known: image probe", "cross (XDC)", "single (SDC)", _TABLE, "eye", primary=True),
+    Claim("What is seen teaches the ear more than what it hears itself",
+          "audio probe", "cross (XDC)", "single (SDC)", _TABLE, "ear", primary=True),
+    Claim("It is the sound of its own picture that teaches the eye",
+          "known: image probe", "cross (XDC)", "shuffled pairs", "ours: the dullest explanation", "eye", primary=True),
+    Claim("It is the picture of its own sound that teaches the ear",
+          "audio probe", "cross (XDC)", "shuffled pairs", "ours: the dullest explanation", "ear", primary=True),
+    Chain("For the eye: each from the other, then both together, then both apart, then each alone, then nothing",
+          "known: image probe", ("cross (XDC)", "concat (CDC)", "multi (MDC)", "single (SDC)", "untrained"), _TABLE, "eye"),
+    Chain("For the ear: the same order",
+          "audio probe", ("cross (XDC)", "concat (CDC)", "multi (MDC)", "single (SDC)", "untrained"), _TABLE, "ear"),
+    Claim("Heads that begin anew teach the eye more than heads that are kept",
+          "known: image probe", "cross (XDC)", "heads kept", "github.com/HumamAlwassel/XDC, issue 8", "heads"),
+    Chain("Rounds help: six of them, two, one",
+          "known: image probe", ("cross (XDC)", "two rounds", "one round"), f"{_PAPER}, appendix", "rounds"),
+    Claim("Twice as many clusters as things teach the eye more than one for each",
+          "known: image probe", "cross (XDC)", "K = 20", _PAPER, "clusters"),
+    Claim("Twice as many clusters as things teach the eye more than eight times as many",
+          "known: image probe", "cross (XDC)", "K = 160", _PAPER, "clusters"),
+    Claim("Before anything is learnt, clusters of sounds already agree with things",
+          "audio AMI", "untrained", "chance", f"{_PAPER}, section 3", "begin"),
+    Claim("Drawings of one thing by two hands come together where sound teaches the eye",
+          "known: other hands", "cross (XDC)", "single (SDC)", "ours", "hands"),
+)
+# fmt: on
+SIZE: dict[str, Any] = {"clusters": 40, "hop": 320}
+ROUNDS = {"one round": 1, "two rounds": 2}
+"""How often an arm clusters, where that is not `OFTEN`."""
+OFTEN = 6
+LOOK: dict[str, Any] = {"side": (0.5, 0.75)}
+RATE = 1e-2
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips that have labels, in place of their world; ``moved`` says how many rows further each sound is from."""
+
+    whole: Batch
+    moved: int = 0
+
+    def batch(self, index_B: Any) -> Batch:
+        """Some of them."""
+        return self.whole.select(index_B)  # type: ignore[no-any-return]
+
+    def batches(self, size: int = 64) -> list[Batch]:
+        """All of them, in order."""
+        return [self.batch(torch.arange(n, min(n + size, len(self.whole)))) for n in range(0, len(self.whole), size)]
+
+
+def clips(run: Run, shuffled: bool = False) -> Clips:
+    """The training set, rendered once; shuffled, each picture has the sound of one other clip, always the same."""
+    own = run.once("clips", lambda: Clips(join(run.batches(run.world("solo", **LOOK), run.budget.count))))
+    moved = len(own.whole) // 2 if shuffled else 0
+    return Clips(replace(own.whole, wave_BS=own.whole.wave_BS.roll(moved, 0)), moved) if shuffled else own
+
+
+def train(run: Run, arm: str = "cross (XDC)") -> CrossClusters:
+    """Train one arm; what it has learnt in the last round is clustered once more."""
+    return learn(run, arm)[0]
+
+
+def learn(run: Run, arm: str = "cross (XDC)") -> tuple[CrossClusters, Rounds]:
+    """The net of an arm, and the rounds that it went through."""
+    how = ARMS[arm]
+    seen, method, steps = clips(run, how.shuffled), build(run, **how.build), run.steps(how)
+    rounds = Rounds(seen.batches, max(1, math.ceil(steps / ROUNDS.get(arm, OFTEN))), run.seed)
+    if steps:
+        run.fit(method, run.stream(seen), steps, RATE, hooks=(rounds,))  # type: ignore[arg-type]
+    else:
+        settle(method, seen.batches())
+    rounds.relabel(method, steps)
+    return method, rounds
+
+
+def build(run: Run, **settings: Any) -> CrossClusters:
+    """The net at the size of a run's profile."""
+    return run.build(CrossClusters, run.budget.count, full=run.budget.full, **{**SIZE, **settings})
+
+
+def measure(method: nn.Module, run: Run, arm: str = "cross (XDC)") -> dict[str, float]:
+    """Every number of the chapter."""
+    assert isinstance(method, CrossClusters)
+    seen = clips(run, ARMS[arm].shuffled)
+    image_M, audio_M = (label_M.cpu() for label_M in (method.image_label_M, method.audio_label_M))
+    thing_M = seen.whole.truth.label_B
+    scores = {
+        "image AMI": clusters.agreement(image_M, thing_M).ami,
+        "audio AMI": clusters.agreement(audio_M, thing_M.roll(seen.moved)).ami,
+        "image AMI, places": clusters.agreement(image_M, places(seen.whole)).ami,
+        "senses agree": clusters.agreement(image_M, audio_M).ami,
+    }
+    for hands in ("known", "new"):
+        test = features(method, run.batches(run.world("solo", "test", hands=hands, **LOOK)), ("image_BD",))
+        scores[f"{hands}: other hands"] = other_hands(test)
+    return scores | run.exam(method, ("solo",), **LOOK)
+
+
+def places(batch: Batch) -> Tensor:
+    """backdrop_B, which kind of place each clip shows."""
+    assert batch.truth.backdrop_B is not None
+    return batch.truth.backdrop_B
+
+
+def other_hands(found: Features) -> float:
+    """Chance that a thing is nearer (cosine) to the same thing by another hand than to another thing by its own hand.
+
+    Half of them are nearer by luck; a net that knows styles, or colours, and not things, stays below.
+    """
+    hand_B, thing_B = found.truth.hand_BN[:, 0], found.label_B  # type: ignore[index]
+    same_BB, styled_BB = thing_B[:, None] == thing_B, hand_B[:, None] == hand_B
+    pairs_BB = (same_BB != styled_BB).triu(1)
+    near_BB = cosine(found.image_BD, found.image_BD)
+    return float(roc_auc_score(same_BB[pairs_BB], near_BB[pairs_BB]))

@@ -1,0 +1,77 @@
+"""Labels that a method gives itself, for a round of steps at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avlib.types import Batch, Embedding
+
+
+class Rounds:
+    """A hook: every ``period`` steps the method sees all clips anew and says which belong together.
+
+    It calls ``method.relabel(found, index_M, generator)`` with what the method embeds of all clips, in evaluation mode.
+    Before the first round the normalisations get to know the data: a net that has learnt nothing is asked too.
+
+    Args:
+        clips: hands out all clips, a batch at a time.
+        period: steps from one round to the next.
+        seed: of whatever `relabel` draws.
+
+    Attributes:
+        labels: for each round, the method's buffers whose names end in ``_label_M``.
+    """
+
+    def __init__(self, clips: Callable[[], Iterable[Batch]], period: int, seed: int = 0):
+        if period < 1:
+            raise ValueError(f"a round needs at least one step, not period={period}")
+        self.clips, self.period, self.seed = clips, period, seed
+        self.labels: list[dict[str, Tensor]] = []
+
+    def __call__(self, method: nn.Module, batch: Batch | None, step: int) -> None:
+        if step % self.period == 0:
+            if step == 0:
+                settle(method, self.clips())
+            self.relabel(method, step)
+
+    def relabel(self, method: nn.Module, step: int) -> None:
+        """One round, now; also after the last step, so that the labels are those of what was learnt."""
+        generator = torch.Generator().manual_seed(self.seed + step)
+        method.relabel(*everything(method, self.clips()), generator)  # type: ignore[operator]
+        self.labels.append({name: b.clone() for name, b in method.named_buffers() if name.endswith("_label_M")})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was said in each round so far."""
+        return {"labels": self.labels}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after those rounds."""
+        self.labels = list(state["labels"])
+
+
+@torch.no_grad()
+def settle(method: nn.Module, clips: Iterable[Batch]) -> None:
+    """Set the means and variances of all normalisations; the weights stay as they are."""
+    device = next(method.parameters()).device
+    method.train()
+    for batch in clips:
+        method.embed(batch.to(device))  # type: ignore[operator]
+
+
+@torch.no_grad()
+def everything(method: nn.Module, clips: Iterable[Batch]) -> tuple[Embedding, Tensor]:
+    """What the method embeds of all clips, in evaluation mode (vectors only), and index_M, which clips they are."""
+    device, training = next(method.parameters()).device, method.training
+    method.eval()
+    image, audio, index = [], [], []
+    for batch in clips:
+        found = method.embed(batch.to(device))  # type: ignore[operator]
+        image.append(found.image_BD)
+        audio.append(found.audio_BD)
+        index.append(batch.index_B.to(device))
+    method.train(training)
+    return Embedding(torch.cat(image), torch.cat(audio)), torch.cat(index)
