@@ -14,7 +14,7 @@ from avlib.types import Batch, Embedding
 
 
 class Toy(nn.Module):
-    """Labels every clip by the sign of its first coordinate, and notes in which mode it was asked, and what was drawn."""
+    """Labels a clip by the sign of its first coordinate, and notes in which mode it was asked, and what was drawn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,9 @@ def test_a_run_that_stops_in_the_middle_of_a_round_goes_on_bit_for_bit(tmp_path:
     whole, told = trained(tmp_path / "whole")
     trained(tmp_path / "parts", stop=5)
     method, rounds = trained(tmp_path / "parts")
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), method.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), method.state_dict().values(), strict=True)
+    )
     assert len(rounds.labels) == len(told.labels) == 3
     for ours, theirs in zip(rounds.labels, told.labels, strict=True):
         assert torch.equal(ours["toy_label_M"], theirs["toy_label_M"])

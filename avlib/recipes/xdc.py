@@ -20,7 +20,6 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from avlib.claims import Chain, Claim
-from avlib.claims import Chain, Claim
 from avlib.evaluate import clusters
 from avlib.evaluate.features import Features, features, join
 from avlib.experiment import Arm, Run
@@ -44,11 +43,13 @@ ARMS = {
     "two rounds": Arm(),
     "K = 20": Arm(build={"clusters": 20}),
     "K = 160": Arm(build={"clusters": 160}),
+    "heard places": Arm(world={"ambience": -3.0}),
     "shuffled pairs": Arm(shuffled=True),
     "untrained": Arm(steps=0),
 }
 CHANCE = {"image AMI": 0.0, "audio AMI": 0.0, "known: pairs": 0.5, "known: other hands": 0.5}
 _PAPER, _TABLE = "alwassel2020self", "alwassel2020self, ablation of models"
+_ORDER = ("cross (XDC)", "concat (CDC)", "multi (MDC)", "single (SDC)", "untrained")
 # fmt: off
 CLAIMS = (
     Claim("What is heard teaches the eye more than what it sees itself",
@@ -60,9 +61,9 @@ CLAIMS = (
     Claim("It is the picture of its own sound that teaches the ear",
           "audio probe", "cross (XDC)", "shuffled pairs", "ours: the dullest explanation", "ear", primary=True),
     Chain("For the eye: each from the other, then both together, then both apart, then each alone, then nothing",
-          "known: image probe", ("cross (XDC)", "concat (CDC)", "multi (MDC)", "single (SDC)", "untrained"), _TABLE, "eye"),
+          "known: image probe", _ORDER, _TABLE, "eye"),
     Chain("For the ear: the same order",
-          "audio probe", ("cross (XDC)", "concat (CDC)", "multi (MDC)", "single (SDC)", "untrained"), _TABLE, "ear"),
+          "audio probe", _ORDER, _TABLE, "ear"),
     Claim("Heads that begin anew teach the eye more than heads that are kept",
           "known: image probe", "cross (XDC)", "heads kept", "github.com/HumamAlwassel/XDC, issue 8", "heads"),
     Chain("Rounds help: six of them, two, one",
@@ -73,6 +74,8 @@ CLAIMS = (
           "known: image probe", "cross (XDC)", "K = 160", _PAPER, "clusters"),
     Claim("Before anything is learnt, clusters of sounds already agree with things",
           "audio AMI", "untrained", "chance", f"{_PAPER}, section 3", "begin"),
+    Claim("Where places sound too, piles of the eye agree less with things",
+          "image AMI", "cross (XDC)", "heard places", "ours", "places"),
     Claim("Drawings of one thing by two hands come together where sound teaches the eye",
           "known: other hands", "cross (XDC)", "single (SDC)", "ours", "hands"),
 )
@@ -101,11 +104,12 @@ class Clips:
         return [self.batch(torch.arange(n, min(n + size, len(self.whole)))) for n in range(0, len(self.whole), size)]
 
 
-def clips(run: Run, shuffled: bool = False) -> Clips:
-    """The training set, rendered once; shuffled, each picture has the sound of one other clip, always the same."""
-    own = run.once("clips", lambda: Clips(join(run.batches(run.world("solo", **LOOK), run.budget.count))))
-    moved = len(own.whole) // 2 if shuffled else 0
-    return Clips(replace(own.whole, wave_BS=own.whole.wave_BS.roll(moved, 0)), moved) if shuffled else own
+def clips(run: Run, arm: str = "cross (XDC)") -> Clips:
+    """The training set of an arm; shuffled, each picture has the sound of one other clip, always the same."""
+    world = run.world("solo", **{**LOOK, **ARMS[arm].world})
+    own = run.once(("clips", world), lambda: join(run.batches(world, run.budget.count)))
+    moved = len(own) // 2 if ARMS[arm].shuffled else 0
+    return Clips(replace(own, wave_BS=own.wave_BS.roll(moved, 0)), moved)
 
 
 def train(run: Run, arm: str = "cross (XDC)") -> CrossClusters:
@@ -115,8 +119,7 @@ def train(run: Run, arm: str = "cross (XDC)") -> CrossClusters:
 
 def learn(run: Run, arm: str = "cross (XDC)") -> tuple[CrossClusters, Rounds]:
     """The net of an arm, and the rounds that it went through."""
-    how = ARMS[arm]
-    seen, method, steps = clips(run, how.shuffled), build(run, **how.build), run.steps(how)
+    seen, method, steps = clips(run, arm), build(run, **ARMS[arm].build), run.steps(ARMS[arm])
     rounds = Rounds(seen.batches, max(1, math.ceil(steps / ROUNDS.get(arm, OFTEN))), run.seed)
     if steps:
         run.fit(method, run.stream(seen), steps, RATE, hooks=(rounds,))  # type: ignore[arg-type]
@@ -134,7 +137,7 @@ def build(run: Run, **settings: Any) -> CrossClusters:
 def measure(method: nn.Module, run: Run, arm: str = "cross (XDC)") -> dict[str, float]:
     """Every number of the chapter."""
     assert isinstance(method, CrossClusters)
-    seen = clips(run, ARMS[arm].shuffled)
+    seen = clips(run, arm)
     image_M, audio_M = (label_M.cpu() for label_M in (method.image_label_M, method.audio_label_M))
     thing_M = seen.whole.truth.label_B
     scores = {

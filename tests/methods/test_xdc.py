@@ -224,7 +224,7 @@ def test_the_truth_is_never_read() -> None:
 
 def test_a_shuffled_clip_keeps_its_foreign_sound_in_every_round() -> None:
     run = Run(replace(profile("smoke"), **xdc.BUDGET["smoke"]), device="cpu")
-    own, other = xdc.clips(run), xdc.clips(run, shuffled=True)
+    own, other = xdc.clips(run), xdc.clips(run, "shuffled pairs")
     assert torch.equal(own.batch([7]).frame_BCHW, other.batch([7]).frame_BCHW)
     assert torch.equal(other.batch([7]).wave_BS, own.batch([(7 - other.moved) % 256]).wave_BS)
     assert torch.equal(torch.cat([b.wave_BS for b in other.batches()]), other.whole.wave_BS)
@@ -236,7 +236,9 @@ def test_nearness_over_hands_is_counted_pair_by_pair() -> None:
     generator = torch.Generator().manual_seed(0)
     value_BD = torch.randn(12, 5, generator=generator)
     hand_B, thing_B = torch.arange(12) % 3, torch.arange(12) // 4
-    truth = Truth(category_BN=thing_B[:, None], sounding_BN=torch.ones(12, 1, dtype=torch.bool), hand_BN=hand_B[:, None])
+    truth = Truth(
+        category_BN=thing_B[:, None], sounding_BN=torch.ones(12, 1, dtype=torch.bool), hand_BN=hand_B[:, None]
+    )
     found = Features(Embedding(value_BD), truth, torch.arange(12))
     near, far = [], []
     for i in range(12):
