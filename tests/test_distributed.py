@@ -59,7 +59,7 @@ def stages(name: str) -> dict[str, list[Stage]]:
         return train.History()
 
     recipe, budget = recipes.load(name), profiles.profile("smoke", name)
-    budget = dataclasses.replace(budget, batch=CLIPS // distributed.world_size(), count=32, steps=6)
+    budget = dataclasses.replace(budget, batch=CLIPS // distributed.world_size(), count=192, steps=6)
     run, by_arm = experiment.Run(budget, device="cpu"), {}
     whole, experiment.fit = experiment.fit, gradient_only
     try:

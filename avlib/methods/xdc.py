@@ -30,10 +30,9 @@ SETS = ("image", "audio", "both")
 class CrossClusters(nn.Module):
     """Two towers, and a linear head for each set of clusters that a sense learns.
 
-    Where we differ from the paper. Still pictures, and small nets at ``cpu``; rounds have a fixed number of steps (the
-    paper's end when the validation loss is level); each clip weighs one over the size of its cluster, which on average
-    is DeepCluster's even draw of clusters; features have length 1 before they are clustered, each sense by itself, or
-    the longer one would rule both.
+    Where we differ from the paper. Still pictures, small nets at ``cpu``; rounds of equal length (until the validation
+    loss is level); a clip weighs one over the size of its cluster, on average DeepCluster's even draw of clusters; each
+    sense's features have length 1 before they are clustered, or the longer ones would rule both.
 
     Args:
         clips: M, how many there are; each has a label in each of `SETS`.
@@ -102,10 +101,7 @@ class CrossClusters(nn.Module):
         return {"loss": torch.stack(list(parts.values())).sum()} | parts
 
     def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:
-        """How much oftener the clusters of picture i and of sound j met in training than by luck: (B, M), nats.
-
-        That is read from the labels, without a further step, and asks all routes the same.
-        """
+        """How much oftener the clusters of picture i and sound j met in training than by luck: (B, M), nats."""
         seen_B, heard_M = (
             torch.cdist(unit(value_BD), centre_KD).argmin(1)  # type: ignore[arg-type]
             for value_BD, centre_KD in (
