@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avlib import checkpoints, cli
+from avlib import checkpoints, cli, folders
 
 RECIPE = """
 import torch
@@ -124,7 +124,7 @@ def test_world_show_writes_a_sheet_and_sounds(tmp_path: Path, capsys: Captured) 
     out = tmp_path / "shown"
     arguments = ["world", "show", "duet", "--count", "3", "--size", "32", "--seconds", "0.5", "--out", str(out)]
     assert cli.main(arguments) == 0
-    assert sorted(p.name for p in out.iterdir()) == ["00.wav", "01.wav", "02.wav", "contact_sheet.png"]
+    assert sorted(p.name for p in out.iterdir()) == [folders.MARK, "00.wav", "01.wav", "02.wav", "contact_sheet.png"]
     assert (out / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "00.wav").read_bytes().startswith(b"RIFF")
     said = capsys.readouterr().out.splitlines()

@@ -11,21 +11,17 @@ import html
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from avlib.publish import chapters, record
+from avlib import folders
+from avlib.publish import chapters, children, record
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import edition as edition_of
 
 OPTIONS = ("-W", "-n", "--keep-going")
 """Every warning is an error, missing references are warnings, and all of them are listed."""
-
-START = "from jupyter_book.cli.main import main; main()"
-"""jupyter-book of this interpreter, wherever its script lies."""
 
 EDITIONS = ("instructor", "student")
 
@@ -138,10 +134,12 @@ def build(
         root: the folder that holds ``_config.yml``, ``_toc.yml``, ``book/`` and ``notebooks/``.
         edition: "instructor" or "student".
         out: where the site goes; ``book/_build/html`` for the instructor's, ``book/_build/student`` for the student's.
+            A folder that is there must be empty, or a site that was built here and is as it was.
         say: called with each line that jupyter-book prints.
 
     Raises:
-        ValueError: an unknown edition.
+        ValueError: an unknown edition, or ``out`` lies among the sources.
+        FileExistsError, NotADirectoryError: ``out`` holds something else; said before the build.
         RuntimeError: jupyter-book failed; the message holds its warnings.
     """
     from avlib.errors import unknown
@@ -149,7 +147,8 @@ def build(
     if edition not in EDITIONS:
         raise unknown("edition of the site", edition, EDITIONS)
     base = root / "book" / "_build"
-    out = out or base / ("html" if edition == "instructor" else edition)
+    out = (out or base / ("html" if edition == "instructor" else edition)).resolve()
+    _check_out(root.resolve(), out)
     folder = base / "stage" / edition
     stage(root, edition, folder)
     key, mark = _library_key(root), folder / "_build" / "key"
@@ -157,41 +156,36 @@ def build(
     mark.unlink(missing_ok=True)
     _jupyter_book(folder, again, say)
     mark.write_text(key)
-    _swap(folder / "_build" / "html", out)
+    with folders.replaced(out) as fresh:
+        shutil.copytree(folder / "_build" / "html", fresh, dirs_exist_ok=True)
     return out / "index.html"
+
+
+def _check_out(root: Path, out: Path) -> None:
+    """Refuse a place where the site would take the place of something, or be read as a source the next time."""
+    sources = [root / "book", root / "notebooks"]
+    if any(out.is_relative_to(place) for place in sources) and not out.is_relative_to(root / "book" / "_build"):
+        raise ValueError(f"{out} lies among the sources of the book; the site needs a folder of its own elsewhere")
+    folders.check(out)
 
 
 def _jupyter_book(folder: Path, options: list[str], say: Callable[[str], None]) -> None:
     package = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(path for path in (package, os.environ.get("PYTHONPATH", "")) if path)
-    command = [sys.executable, "-c", START, "build", str(folder), *OPTIONS, *options]
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, encoding="utf-8"
-    )
-    assert process.stdout is not None
+    environment = {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1"}
+    arguments = ["build", str(folder), *OPTIONS, *options]
     warnings, lines = [], []
-    for coloured in process.stdout:
-        line = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
-        say(line.rstrip())
-        lines.append(line.rstrip())
-        if re.search(r"\b(WARNING|ERROR)\b", line):
-            warnings.append(line.strip().replace(f"{folder}/", ""))
-    if process.wait():
+    with children.child("jupyter_book.cli.main:main", arguments, environment) as process:
+        assert process.stdout is not None
+        for coloured in process.stdout:
+            line = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+            say(line.rstrip())
+            lines.append(line.rstrip())
+            if re.search(r"\b(WARNING|ERROR)\b", line):
+                warnings.append(line.strip().replace(f"{folder}/", ""))
+        code = process.wait()
+    if code:
         what = "\n".join(warnings or [line for line in lines if line.strip("= ")][-20:])
         raise RuntimeError(
             f"the site has faults and did not replace the last one (see {folder / '_build' / 'html'}):\n{what}"
         )
-
-
-def _swap(made: Path, out: Path) -> None:
-    """Put a copy of ``made`` at ``out`` in one step."""
-    fresh, old = (out.with_name(f".{out.name}.{end}") for end in ("new", "old"))
-    for path in (fresh, old):
-        shutil.rmtree(path, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(made, fresh)
-    if out.exists():
-        os.replace(out, old)
-    os.replace(fresh, out)
-    shutil.rmtree(old, ignore_errors=True)

@@ -32,18 +32,16 @@ from __future__ import annotations
 import ast
 import copy
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avlib import files
+
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
-
-PART_SUFFIX = ".part"
-"""Ending of the file that a notebook is written to before it takes its place."""
 
 SPLIT = ("application/javascript", "image/svg+xml")
 """What Jupyter writes line by line, besides text."""
@@ -169,22 +167,12 @@ def dumps(notebook: Notebook) -> str:
 
 
 def write(path: Path, notebook: Notebook) -> None:
-    """Put the notebook at ``path`` whole or not at all: written beside it, flushed to disk, then moved over it.
+    """Put the notebook at ``path`` whole or not at all.
 
     Raises:
         OSError: no space, or a folder that cannot be written; the notebook that was there stays.
     """
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(dumps(notebook))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there is untouched") from error
+    files.write(path, dumps(notebook), "the notebook")
 
 
 def tags(cell: Cell) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import signal
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,9 @@ def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
-    build.add_argument("--out", type=Path, metavar="DIR", help="where the site goes")
+    build.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the site goes: a new or empty folder, or an unchanged site"
+    )
     build.add_argument("--quiet", action="store_true", help="print warnings and the result only")
 
     release = command("release", _release, "write an edition: notebooks and site, and slides where asked")
@@ -89,7 +93,7 @@ def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="student (stubs), instructor (solutions) or recall (no prose; notebooks alone)",
     )
     release.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="an empty folder, or an earlier release"
+        "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder, or an unchanged earlier release"
     )
     release.add_argument("--slides", action="store_true", help="also one deck a chapter, from its cells tagged 'slide'")
     release.add_argument("--no-site", action="store_true", help="notebooks (and slides) alone")
@@ -104,7 +108,8 @@ def _guarded(run: Handler) -> Handler:
 
     def guarded(arguments: argparse.Namespace) -> int:
         try:
-            return run(arguments)
+            with _interrupted_by_term():
+                return run(arguments)
         except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
             print(f"avlib book: {_message(error)}", file=sys.stderr)
             return 2
@@ -113,6 +118,23 @@ def _guarded(run: Handler) -> Handler:
             return 130
 
     return guarded
+
+
+@contextmanager
+def _interrupted_by_term() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that children are ended and locks released in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _message(error: Exception) -> str:
@@ -143,7 +165,6 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
 def _execute(arguments: argparse.Namespace) -> int:
     from avlib.publish import execute
 
-    execute.interrupt_on_term()
     outcomes = execute.execute(
         _root(arguments),
         arguments.chapters,
@@ -173,10 +194,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _test(arguments: argparse.Namespace) -> int:
+    from avlib import files
     from avlib.publish import suite
 
-    with tempfile.TemporaryDirectory(prefix="avlib-test-") as folder:
-        out = arguments.out.resolve() if arguments.out else Path(folder)
+    with files.scratch("test") as folder:
+        out = arguments.out.resolve() if arguments.out else folder
         problems = suite.test(
             _root(arguments), arguments.chapters, profile=arguments.profile, out=out, jobs=arguments.jobs, say=_say
         )

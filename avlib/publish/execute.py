@@ -8,10 +8,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avlib.publish import chapters, kernel, record
-from avlib.publish.chapters import PART_SUFFIX, Chapter, ChapterError, Notebook
+from avlib import files, folders
+from avlib.publish import chapters, children, kernel, record
+from avlib.publish.chapters import Chapter, ChapterError, Notebook
 
 ROOM = 64 * 2**20
 """Free space without which nothing is started, bytes."""
+
+WORKER = "avlib.publish.worker:main"
+"""What runs one chapter."""
 
 CELL_TIMEOUT = 1800
 """Time after which a cell is given up, s."""
@@ -40,11 +41,21 @@ class Plan:
     """One chapter about to be run: all that could be checked beforehand was."""
 
     chapter: Chapter
-    target: Path
+    out: Path | None
     notebook: Notebook
     given: dict[str, Any]
     profile: str
     seed: int
+
+    @property
+    def name(self) -> str:
+        """Of the executed notebook within ``out``."""
+        return f"{self.chapter.part}/{self.chapter.path.name}"
+
+    @property
+    def target(self) -> Path:
+        """Where the executed notebook goes."""
+        return self.chapter.path if self.out is None else self.out / self.name
 
 
 @dataclass
@@ -65,6 +76,20 @@ class _Running:
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: bool = False
+
+    @contextmanager
+    def holding(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """Within, `stop` ends this worker; at once, where it was called before."""
+        assert process.stdin is not None
+        with self.lock:
+            self.processes.add(process)
+            if self.stopped:
+                process.stdin.close()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.processes.discard(process)
 
     def stop(self) -> None:
         with self.lock:
@@ -108,20 +133,15 @@ def plan(chapter: Chapter, profile: str | None, seed: int | None, out: Path | No
     missing = [name for name in ("profile", "seed") if name not in final]
     if missing:
         raise ChapterError(f"{chapter.where}: its parameters cell has no {' and no '.join(missing)}")
-    target = chapter.path if out is None else out / chapter.part / chapter.path.name
-    return Plan(chapter, target, notebook, given, str(final["profile"]), int(final["seed"]))
+    return Plan(chapter, out, notebook, given, str(final["profile"]), int(final["seed"]))
 
 
-def check_room(folders: Sequence[Path]) -> None:
-    """Raise OSError when one of ``folders`` has too little space or cannot be written; nothing is left behind."""
-    for folder in folders:
+def check_room(places: Sequence[Path]) -> None:
+    """Raise OSError when one of these folders has too little space or cannot be written; nothing is left behind."""
+    for folder in places:
         if shutil.disk_usage(folder).free < ROOM:
             raise OSError(errno.ENOSPC, f"no space: {folder} has less than {ROOM >> 20} MB free; nothing was started")
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OSError(error.errno, f"cannot write to {folder} ({error.strerror}); nothing was started") from error
+        files.check_writable(folder, "notebooks", "nothing was started")
 
 
 def default_jobs() -> int:
@@ -148,7 +168,8 @@ def execute(
         root, names: the folder that holds ``notebooks/``; chapters, parts or paths in it (all when empty).
         profile, seed, settings: parameters; None leaves the notebook's own.
         stale: run only what is out of date at the target.
-        out: write here, as ``<part>/<name>.ipynb``, instead of over the committed notebooks.
+        out: write here, as ``<part>/<name>.ipynb``, instead of over the committed notebooks; only over what an
+            execution wrote and nobody changed since.
         jobs, timeout: chapters side by side; s that a cell may take.
         say: called with each line of progress.
 
@@ -159,8 +180,12 @@ def execute(
         raise ValueError(
             "profile 'smoke' only asks whether chapters run: give --out DIR, so that the book is not touched"
         )
+    if out is not None and out.resolve().is_relative_to(root.resolve() / "notebooks"):
+        raise ValueError(f"--out {out} lies among the book's own notebooks; give a folder elsewhere")
     plans = [plan(chapter, profile, seed, out, settings or {}) for chapter in chapters.find(root, names)]
     todo = [p for p in plans if not stale or not record.is_fresh(p.target, p.notebook, root, p.profile, p.seed)]
+    if out is not None:
+        folders.check_files(out, [p.name for p in todo])
     outcomes = [Outcome(p.chapter.name, "fresh") for p in plans if p not in todo]
     if todo:
         jobs, folder = min(jobs or default_jobs(), len(todo)), out or root / "notebooks"
@@ -172,13 +197,12 @@ def execute(
     return sorted(outcomes, key=lambda outcome: order.index(outcome.chapter))
 
 
-def _prepare(folders: Sequence[Path]) -> None:
-    for folder in folders:
+def _prepare(places: Sequence[Path]) -> None:
+    for folder in places:
         folder.mkdir(exist_ok=True)
-    check_room(folders)
-    for folder in folders:  # what a run left that was killed while it wrote
-        for part in folder.glob(f".*{PART_SUFFIX}"):
-            part.unlink()
+    check_room(places)
+    for folder in places:
+        files.sweep(folder)
 
 
 def _run_all(
@@ -209,10 +233,10 @@ def _run(p: Plan, environment: dict[str, str], timeout: int, running: _Running, 
         before = record.now(p.notebook, p.chapter.root, p.profile, p.seed)
     except ValueError as wrong:
         raise ChapterError(f"{p.chapter.where}: {wrong}") from wrong
-    with tempfile.TemporaryDirectory(prefix="avlib-run-") as folder:
-        source, result = Path(folder, "source.ipynb"), Path(folder, "result.ipynb")
+    with files.scratch("run") as folder:
+        source, result = folder / "source.ipynb", folder / "result.ipynb"
         source.write_text(chapters.dumps(_fresh(chapters.with_parameters(p.notebook, p.given))), encoding="utf-8")
-        with Path(folder, "stderr").open("w+") as stderr:
+        with (folder / "stderr").open("w+", encoding="utf-8", errors="replace") as stderr:
             event = _watch(
                 p, [str(source), str(result), str(p.target.parent), str(timeout)], environment, stderr, running, say
             )
@@ -246,48 +270,31 @@ def _watch(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Start the worker, pass on its progress, and give back its last word."""
-    command = [sys.executable, "-m", "avlib.publish.worker", *arguments]
-    with running.lock:
-        if running.stopped:
-            return {}
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        running.processes.add(process)
     event: dict[str, Any] = {}
     began = told = time.monotonic()
-    assert process.stdout is not None
-    for line in process.stdout:
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if "cell" in event and (event["cell"] == 0 or time.monotonic() - told >= 5):
-            told = time.monotonic()
-            say(f"cell {event['cell'] + 1} of {event['cells']}, {told - began:.0f} s")
-    process.wait()
-    with running.lock:
-        running.processes.discard(process)
-        if process.stdin:
-            process.stdin.close()
+    with children.child(WORKER, arguments, environment, stderr) as process, running.holding(process):
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if "cell" in event and (event["cell"] == 0 or time.monotonic() - told >= 5):
+                told = time.monotonic()
+                say(f"cell {event['cell'] + 1} of {event['cells']}, {told - began:.0f} s")
+        process.wait()
     return event
 
 
 def _put(p: Plan, ran: Notebook, outcome: Outcome, before: dict[str, Any]) -> None:
     """Move the executed notebook into its place, unless somebody changed the chapter while it ran."""
-    committed = p.target == p.chapter.path
+    committed = p.out is None
     if committed and chapters.read(p.chapter.path)["cells"] != p.notebook["cells"]:
         kept = _keep_failed(p, ran)
         raise ChapterError(
             f"{p.chapter.where} was changed while it ran, and is left as it is now; the outputs are in {kept}"
         )
-    home = str(Path.home())
+    home = os.path.expanduser("~")
     places = [(f"{p.chapter.root}/", ""), (str(p.chapter.root), "."), *([(home, "~")] if len(home) > 5 else [])]
     notebook = chapters.normalise(ran, places)
     for index, (cell, original) in enumerate(zip(notebook["cells"], p.notebook["cells"], strict=True)):
@@ -297,7 +304,10 @@ def _put(p: Plan, ran: Notebook, outcome: Outcome, before: dict[str, Any]) -> No
     before = {**before, "packs": record.packs(p.notebook, before)}
     made = record.make(before, p.chapter.root, p.profile, p.seed, outcome.seconds, outcome.peak)
     notebook["metadata"][record.KEY] = made
-    chapters.write(p.target, notebook)
+    if p.out is None:
+        chapters.write(p.target, notebook)
+    else:
+        folders.put(p.out, {p.name: chapters.dumps(notebook)})
 
 
 def _keep_failed(p: Plan, ran: Notebook | None) -> Path | None:
@@ -330,12 +340,3 @@ def table(outcomes: Sequence[Outcome]) -> str:
         )
     width = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join(f"{r[0]:<{width[0]}}  {r[1]:>{width[1]}}  {r[2]:>{width[2]}}  {r[3]}" for r in rows)
-
-
-def interrupt_on_term() -> None:
-    """Treat SIGTERM like Ctrl-C, so that kernels are ended and the lock is released in order."""
-
-    def raise_interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, raise_interrupt)

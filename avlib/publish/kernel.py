@@ -6,11 +6,11 @@ import importlib.util
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from avlib import files
 from avlib.publish.chapters import ChapterError, Notebook
 
 NAME = "python3"
@@ -39,8 +39,8 @@ def environment(root: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
     The user's own kernels, IPython profile and start-up files have no say; progress bars, which would end up in the
     outputs, are off. Each of ``jobs`` kernels gets its share of the cores.
     """
-    with tempfile.TemporaryDirectory(prefix="avlib-kernel-") as folder:
-        spec = Path(folder, "jupyter", "kernels", NAME)
+    with files.scratch("kernel") as folder:
+        spec = folder / "jupyter" / "kernels" / NAME
         spec.mkdir(parents=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         (spec / "kernel.json").write_text(
@@ -51,9 +51,9 @@ def environment(root: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
         paths = [*here, str(package), os.environ.get("PYTHONPATH", "")]
         changes = {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-            "JUPYTER_PATH": str(Path(folder, "jupyter")),
+            "JUPYTER_PATH": str(folder / "jupyter"),
             "JUPYTER_PLATFORM_DIRS": "1",
-            "IPYTHONDIR": str(Path(folder, "ipython")),
+            "IPYTHONDIR": str(folder / "ipython"),
             "PYTHONHASHSEED": "0",
             "TQDM_DISABLE": "1",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",

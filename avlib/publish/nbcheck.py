@@ -15,15 +15,13 @@ loadfile``), because the cells of a notebook need each other.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avlib.publish import chapters, kernel
+from avlib import files
+from avlib.publish import chapters, children, kernel
 from avlib.publish.chapters import Notebook, tags
 
 MARK = "nbval-check-output"
@@ -76,7 +74,7 @@ def _comparable(output: dict) -> bool:
 
 
 def arguments(folder: Path, report: Path, jobs: int) -> list[str]:
-    """The command line of pytest: nothing of the project's own settings, and whole files a process."""
+    """The arguments of pytest: nothing of the project's own settings, and whole files a process."""
     spread = ["-n", str(jobs), "--dist", "loadfile"] if jobs > 1 else ["-p", "no:xdist"]
     own = [
         "-c",
@@ -90,7 +88,7 @@ def arguments(folder: Path, report: Path, jobs: int) -> list[str]:
         "--color=no",
     ]
     chosen = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}", f"--junitxml={report}"]
-    return [sys.executable, "-m", "pytest", *own, *chosen, *spread, str(folder)]
+    return [*own, *chosen, *spread, str(folder)]
 
 
 def compare(root: Path, paths: Sequence[Path], jobs: int = 1) -> list[Verdict]:
@@ -101,19 +99,19 @@ def compare(root: Path, paths: Sequence[Path], jobs: int = 1) -> list[Verdict]:
     """
     if not paths:
         return []
-    with tempfile.TemporaryDirectory(prefix="avlib-nbval-") as name, kernel.environment(root, jobs) as environment:
-        folder = Path(name)
+    with files.scratch("nbval") as folder, kernel.environment(root, jobs) as environment:
         (folder / "pytest.ini").write_text("[pytest]\n")
         report = folder / "report.xml"
         notebooks = {path: chapters.read(path) for path in paths}
         for path, notebook in notebooks.items():
             staged = folder / path.parent.name / path.name
             chapters.write(staged, as_run(notebook))
-        ran = subprocess.run(
-            arguments(folder, report, jobs), env=environment, cwd=folder, capture_output=True, text=True
-        )
-        if ran.returncode not in (0, 1) or not report.exists():
-            raise RuntimeError(f"nbval did not run:\n{ran.stdout}{ran.stderr}")
+        with children.child("pytest:console_main", arguments(folder, report, jobs), environment, cwd=folder) as ran:
+            assert ran.stdout is not None
+            said = ran.stdout.read()
+            code = ran.wait()
+        if code not in (0, 1) or not report.exists():
+            raise RuntimeError(f"nbval did not run:\n{said}")
         cases = list(ElementTree.parse(report).iter("testcase"))
         return [_verdict(path, notebook, cases) for path, notebook in notebooks.items()]
 

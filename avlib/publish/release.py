@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avlib import folders
 from avlib.publish import chapters, kernel
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
@@ -31,12 +31,13 @@ def release(
 ) -> list[Path]:
     """Write the edition ``name`` to ``out``: ``notebooks/``, ``site/``, ``slides/``; returns what was written.
 
-    Every chapter is cut before anything is written, so that a bad one leaves ``out`` as it was.
+    Everything is made before it takes the place of the last release, so that whatever fails leaves ``out`` as it was.
 
     Raises:
         ExerciseError, ValueError: an unknown edition, or a chapter that cannot be cut; the message names it.
-        FileExistsError: ``out`` holds something else than an earlier release.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
     """
+    folders.check(out)
     make = edition(name)
     picked = chapters.find(root, names)
     cut: list[tuple[Chapter, Notebook]] = []
@@ -45,16 +46,16 @@ def release(
             cut.append((chapter, make(chapters.read(chapter.path))))
         except ExerciseError as error:
             raise ExerciseError(f"{chapter.where}, cell {error.cell + 1}: {error}", error.cell) from error
-    _claim(out, name)
     written = []
-    for chapter, notebook in cut:
-        written.append(out / "notebooks" / chapter.part / chapter.path.name)
-        chapters.write(written[-1], notebook)
-    if slides:
-        written += _decks(cut, out / "slides", say)
-    if site and name != "recall":
-        written.append(build(root, edition=name, out=out / "site", say=say))
-    return written
+    with folders.replaced(out) as fresh:
+        for chapter, notebook in cut:
+            written.append(fresh / "notebooks" / chapter.part / chapter.path.name)
+            chapters.write(written[-1], notebook)
+        if slides:
+            written += _decks(cut, fresh / "slides", say)
+        if site and name != "recall":
+            written.append(build(root, edition=name, out=fresh / "site", say=say))
+    return [out / path.relative_to(fresh) for path in written]
 
 
 def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:
@@ -68,17 +69,6 @@ def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str
         written.append(folder / f"{chapter.name}.html")
         written[-1].write_text(page, encoding="utf-8")
     return written
-
-
-def _claim(out: Path, name: str) -> None:
-    """Empty ``out`` where it holds an earlier release, and leave a note that this one does."""
-    mark = out / "EDITION"
-    if out.exists() and any(out.iterdir()) and not mark.exists():
-        raise FileExistsError(f"{out} is not empty and holds no earlier release; give an empty folder")
-    for folder in ("notebooks", "slides", "site"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    mark.write_text(f"{name}\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

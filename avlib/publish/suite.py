@@ -9,7 +9,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from avlib.publish import chapters, nbcheck, record
+from avlib.publish import chapters, children, nbcheck, record
 from avlib.publish.chapters import Chapter
 from avlib.publish.execute import default_jobs, execute
 from avlib.publish.release import exercise_report
@@ -42,7 +42,7 @@ def test(
     for verdict in nbcheck.compare(root, [out / c.part / c.path.name for c in picked], min(jobs, max(len(picked), 1))):
         problems += [f"{verdict.chapter}: nbval: {problem}" for problem in verdict.problems]
     say(f"exercises: {len(picked)} chapters, each stub and each solution")
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), children.follow_pool) as pool:
         for found in pool.map(partial(_exercises, root, profile), picked):
             problems += found
     return problems

@@ -1,16 +1,13 @@
-"""One chapter in one process: ``python -m avlib.publish.worker NOTEBOOK RESULT CWD TIMEOUT``.
+"""One chapter in one process, whose command line is NOTEBOOK RESULT CWD TIMEOUT.
 
 It runs the notebook with papermill and prints one JSON object a line: ``{"cell": …}`` before each cell, then
-    ``{"done": …}`` or ``{"failed": …}``. When its standard input closes, because the process that started it is gone,
-    it takes its kernel with it.
+    ``{"done": …}`` or ``{"failed": …}``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +17,6 @@ _AT: list[int] = [0]
 
 def _say(**event: Any) -> None:
     print(json.dumps(event), flush=True)
-
-
-def _follow_parent() -> None:
-    import psutil
-
-    while os.read(0, 4096):  # not sys.stdin: its lock would be held when the interpreter ends
-        pass
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    os._exit(1)
 
 
 def _measure() -> None:
@@ -102,10 +89,9 @@ def _crash(notebook: Any, error: Exception, timeout: str) -> dict[str, Any]:
     return {**about, "name": name, "traceback": texts.get(name, f"{name}: {error}")}
 
 
-def main(argv: list[str]) -> int:
-    """Run the notebook ``argv[0]`` and write what came out to ``argv[1]``, also when a cell fails."""
-    source, result, cwd, timeout = argv
-    threading.Thread(target=_follow_parent, daemon=True).start()
+def main() -> int:
+    """Run the notebook of the first argument and write what came out to the second, also when a cell fails."""
+    source, result, cwd, timeout = sys.argv[1:]
     from papermill.engines import papermill_engines
     from papermill.iorw import load_notebook_node, write_ipynb
     from papermill.utils import chdir
@@ -127,7 +113,3 @@ def main(argv: list[str]) -> int:
         return 1
     _say(done={"seconds": notebook.metadata.papermill["duration"], "peak": sum(_PEAK.values())})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from avlib import folders
 from avlib.publish import chapters, editions, release
 from avlib.publish.slides import deck
 from tests.publish.sample import SOLUTION, code, good, markdown, notebook, small, tree
@@ -98,12 +99,12 @@ def test_release_writes_all_or_nothing(tmp_path):
         "slides/other.html",
     ]
     release.release(root, "recall", out, ["one"], say=lambda line: None)
-    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["EDITION", "one.ipynb"]
+    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == [folders.MARK, "one.ipynb"]
     with pytest.raises(ValueError, match="unknown edition 'pupil'"):
         release.release(root, "pupil", out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(FileExistsError, match="mine is not empty"):
+    with pytest.raises(FileExistsError, match="mine is not replaced: it holds files that avlib did not put there"):
         release.release(root, "student", tmp_path / "mine")
     bad = good()
     bad[7]["source"] = "x = 1"

@@ -1,6 +1,7 @@
 """Packs: what is in the default one, one file a pack, and a pack of anyone's own files."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -246,12 +247,11 @@ def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeyp
     file = packs.save(small, tmp_path / "s.safetensors")
     before = file.read_bytes()
 
-    def full(tensors: object, path: Path, metadata: object) -> None:
-        Path(path).write_bytes(b"half")
+    def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packs, "save_file", full)
-    with pytest.raises(OSError, match=r"'orchestra' could not be written to .*No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"pack 'orchestra' could not be written \(No space left.*s\.safetensors"):
         packs.save(replace(small, places=()), file)
     assert file.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["s.safetensors"]
 
