@@ -1,6 +1,8 @@
 """The site: what staging adds, and that a build with faults leaves the site that was there."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,67 @@ def test_a_build_with_faults_leaves_the_site_that_was_there(root):
     with pytest.raises(RuntimeError, match=r"book/index.md:3: WARNING.*nowhere"):
         build.build(root, say=lambda line: None)
     assert sorted(index.parent.rglob("*")) == before
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """jupyter-book may not start."""
+
+    def start(*_, **__):
+        raise AssertionError("jupyter-book was started")
+
+    monkeypatch.setattr(build, "_jupyter_book", start)
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (".", FileExistsError, "is not replaced: it is, or holds, the current folder; give a new or empty one"),
+        ("..", FileExistsError, "is not replaced: it is, or holds, the current folder"),
+        ("/", FileExistsError, "^/ is not replaced"),
+        ("../docs", FileExistsError, "docs is not replaced: it holds files that avlib did not put there; give a new"),
+        ("_toc.yml", NotADirectoryError, "_toc.yml is a file, and a folder is needed"),
+        ("notebooks", ValueError, "notebooks lies among the sources of the book"),
+        ("notebooks/site", ValueError, "site lies among the sources of the book"),
+        ("book", ValueError, "book lies among the sources of the book"),
+        ("book/_build", FileExistsError, "_build is not replaced"),
+    ],
+)
+def test_a_place_that_holds_something_is_refused_before_the_build(
+    root, tmp_path_factory, monkeypatch, never, out, error, message
+):
+    clone = tmp_path_factory.mktemp("home") / "clone"
+    shutil.copytree(root, clone)
+    (clone / ".git").mkdir()
+    (clone / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (clone / "book" / "_build").mkdir()
+    (clone / "book" / "_build" / "mine").write_text("x")
+    (clone.parent / "docs").mkdir()
+    (clone.parent / "docs" / "thesis.txt").write_text("years")
+    monkeypatch.chdir(clone)
+    before = everything(clone.parent)
+    with pytest.raises(error, match=message):
+        build.build(clone, out=Path(out), say=lambda line: None)
+    assert everything(clone.parent) == before
+
+
+def test_a_site_is_replaced_where_nobody_changed_it(root, monkeypatch):
+    def make(folder, options, say):
+        (folder / "_build" / "html" / "_static").mkdir(parents=True, exist_ok=True)
+        (folder / "_build" / "html" / "index.html").write_text((root / "book" / "index.md").read_text())
+        (folder / "_build" / "html" / "_static" / "a.js").write_text("x")
+
+    monkeypatch.setattr(build, "_jupyter_book", make)
+    index = build.build(root, say=lambda line: None)
+    (root / "book" / "index.md").write_text("# Newer\n")
+    assert build.build(root, say=lambda line: None).read_text() == "# Newer\n"
+    (index.parent / "CNAME").write_text("example.org")
+    before = everything(index.parent)
+    with pytest.raises(FileExistsError, match=r"html is not replaced: since avlib made it, .* added or changed CNAME"):
+        build.build(root, say=lambda line: None)
+    assert everything(index.parent) == before and not list(index.parent.parent.glob(".*"))
+    assert build.build(root, edition="student", say=lambda line: None).parent.name == "student"

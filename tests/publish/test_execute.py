@@ -176,7 +176,22 @@ def test_smoke_goes_elsewhere_and_stale_goes_on(tmp_path):
     chapters.write(path, changed)
     monkey.append(run(root, seed=4, **options)[0][0].outcome)
     assert monkey == ["fresh", "done"]
+    chapters.write(out / "1_part" / "one.ipynb", copy)
+    with pytest.raises(FileExistsError, match=r"out holds 1_part/one\.ipynb, .* somebody changed since"):
+        run(root, seed=5, **options)
     assert not record.is_fresh(out / "1_part" / "one.ipynb", chapters.read(path), root, "smoke", 5)
+
+
+def test_a_notebook_that_is_somebodys_is_not_written_over(tmp_path, never):
+    root, out = tree(tmp_path / "book", one=small(code("1")), two=small(code("1"))), tmp_path / "course"
+    chapters.write(out / "1_part" / "one.ipynb", chapters.read(chapter(root, "one").path))
+    before = (out / "1_part" / "one.ipynb").read_bytes()
+    with pytest.raises(FileExistsError, match=r"course holds 1_part/one.ipynb, which avlib did not write"):
+        run(root, profile="smoke", out=out)
+    assert (out / "1_part" / "one.ipynb").read_bytes() == before
+    for inside in (root / "notebooks", root / "notebooks" / "x" / ".."):
+        with pytest.raises(ValueError, match="lies among the book's own notebooks"):
+            run(root, profile="smoke", out=inside)
 
 
 def test_a_chapter_that_somebody_changes_meanwhile_is_left_alone(tmp_path):
@@ -207,7 +222,7 @@ def free(folder: Path) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
-def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, repo):
+def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, repo, monkeypatch):
     wait = "import pathlib, time\nif not pathlib.Path('../../go').exists():\n    time.sleep(60)"
     root = tree(tmp_path, a=small(code("1 + 1")), b=small(code(wait)))
     before = chapter(root, "b").path.read_bytes()
@@ -215,12 +230,15 @@ def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, re
         f"from pathlib import Path; from avlib.publish.execute import execute; execute(Path({str(root)!r}), jobs=1)"
     )
     command = [sys.executable, "-u", "-c", script]
-    environment = {**os.environ, "PYTHONPATH": str(repo)}
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(repo), "TMPDIR": str(temporary)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("b: cell 1" in line for line in process.stdout)
     alive = children(process.pid)
     assert alive and not free(root / "notebooks")
+    assert os.getpgid(alive[0]) == os.getpgid(process.pid) and list(temporary.iterdir())
     process.send_signal(signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 20
@@ -235,7 +253,9 @@ def test_killed_at_any_moment_it_leaves_whole_notebooks_and_goes_on(tmp_path, re
     left = chapter(root, "a").path.with_name(f".avlib-part-{files._host()}-{process.pid}-00000000")
     left.write_text("half")
     (root / "go").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     outcomes, _ = run(root, stale=True)
+    assert not list(temporary.glob("avlib-*"))
     assert [o.outcome for o in outcomes] == ["fresh", "done"]
     outcomes, _ = run(tree(root, a=small(code("2"))), "a", stale=True)
     assert outcomes[0].outcome == "done" and not left.exists()

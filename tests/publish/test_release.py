@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +125,43 @@ def test_a_deck_stands_alone():
     assert "<h1>A chapter</h1>" in page and 'alt="A line that rises from nought"' in page
     assert page.count("<svg") == 1 and '<code class="tex">\\begin{aligned}' in page and "known2020" not in page
     assert deck(notebook(*small())) is None
+
+
+def test_what_somebody_worked_on_in_a_release_is_not_lost(tmp_path, monkeypatch):
+    root, out = tree(tmp_path / "book", one=good()), tmp_path / "out"
+    release.release(root, "student", out, site=False, say=lambda line: None)
+    release.release(root, "instructor", out, site=False, say=lambda line: None)
+    path = out / "notebooks" / "1_part" / "one.ipynb"
+    chapters.write(path, notebook(*small(code("mine"))))
+    before = path.read_bytes()
+    with pytest.raises(
+        FileExistsError, match=r"out is not replaced: since avlib made it, .*notebooks/1_part/one.ipynb"
+    ):
+        release.release(root, "student", out, site=False, say=lambda line: None)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_with_an_edition_of_its_own_is_refused(tmp_path, monkeypatch):
+    root = tree(tmp_path / "clone", one=good())
+    (root / "EDITION").write_text("first")
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    for here, out in ((tmp_path, root), (root, Path()), (root, root / "notebooks")):
+        monkeypatch.chdir(here)
+        with pytest.raises(FileExistsError, match="is not replaced"):
+            release.release(root, "student", out, site=False)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+
+
+def test_a_release_whose_site_has_faults_leaves_the_last_one(tmp_path, monkeypatch):
+    root, out = tree(tmp_path / "book", one=good()), tmp_path / "out"
+    release.release(root, "student", out, site=False, say=lambda line: None)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    def faulty(*_, **__):
+        raise RuntimeError("the site has faults")
+
+    monkeypatch.setattr(release, "build", faulty)
+    with pytest.raises(RuntimeError, match="faults"):
+        release.release(root, "instructor", out, say=lambda line: None)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["book", "out"]
