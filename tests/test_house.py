@@ -268,7 +268,7 @@ MODULES = {".".join(p.relative_to(REPO).with_suffix("").parts).removesuffix(".__
 LAYERS = [
     names.split()
     for names in (
-        "errors types meaning losses matching clustering published text",
+        "files folders errors types meaning losses matching clustering published text",
         "reach fingerprint audio distributed checkpoints encoders",
         "media evaluate train",
         "datasets methods figures claims provenance",

@@ -95,7 +95,7 @@ def test_normalised_notebook_holds_nothing_of_the_machine():
 
 def test_chapters_are_found_by_name_part_and_path(tmp_path):
     root = tree(tmp_path, one=good(), two=good())
-    (root / "notebooks" / "1_part" / ".one.ipynb.part").write_text("half")
+    (root / "notebooks" / "1_part" / ".avlib-part-0a0a0a-1-0a0a0a0a").write_text("half")
     for names in (["one", "two"], ["1_part"], [], [str(root / "notebooks/1_part/one.ipynb"), "two", "one"]):
         assert [c.name for c in chapters.find(root, names)] == ["one", "two"]
     with pytest.raises(ValueError, match="unknown chapter 'on'; did you mean 'one'"):
