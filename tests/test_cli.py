@@ -171,7 +171,7 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("world show solo --count 0", "at least one scene is needed"),
         ("published esc5", "unknown table or benchmark 'esc5'"),
         ("train cli_recipes.toy --device cuda:7", "unknown device 'cuda:7'"),
-        ("claims cli_recipes.toy --device gpu", "unknown device 'gpu'. There are: auto, cpu"),
+        ("claims cli_recipes.toy --device gpu", "unknown device 'gpu'; did you mean 'cpu'? There are: auto, cpu"),
         ("train cli_recipes.toy --seed -1", "avlib train: --seed -1: a seed is a whole number from 0 to 4294967295"),
         ("world show solo --seed 99999999999999999999", "--seed 99999999999999999999: a seed is"),
         ("book execute --seed -3", "avlib book: --seed -3: a seed is"),
