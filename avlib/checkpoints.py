@@ -6,9 +6,7 @@ A checkpoint holds tensors and plain values only, so that reading one never runs
 from __future__ import annotations
 
 import io
-import os
 import random
-import secrets
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avlib import files
 from avlib.errors import CheckpointError
 
 CHECKPOINT = "checkpoint.pt"
@@ -31,13 +30,7 @@ def save(state: dict[str, Any], path: Path, step: int) -> None:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, buffer.getvalue())
-    except OSError as error:
-        kept = "the checkpoint before is untouched" if path.exists() else "there is none before it"
-        message = f"the checkpoint of step {step} could not be written ({error.strerror}; {kept})"
-        raise OSError(error.errno, message, str(path)) from error
+    files.write(path, buffer.getvalue(), f"the checkpoint of step {step}")
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -83,23 +76,6 @@ def load_weights(method: nn.Module, path: Path | str) -> nn.Module:
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not hold the weights of this {type(method).__name__}: {error}") from error
     return method
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: to a neighbour with a name of its own, to the disk, then over the old one.
-
-    Of two processes that write the same file the last one wins, and neither meets half of the other's.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def check_plain(value: Any, where: str) -> None:

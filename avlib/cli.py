@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import logging
 import os
 import sys
@@ -63,9 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # recipes of one's own lie here
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where ± cannot be printed, a question mark is
     logging.basicConfig(format="%(message)s")
     logging.getLogger("avlib").setLevel(logging.INFO)
     try:
+        _check_numbers(arguments)
         return _run(arguments)
     except (ValueError, FileNotFoundError) as error:
         code, message = USER_ERROR, str(error)
@@ -80,6 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, message = INTERRUPTED, str(error) or "interrupted"
     print(f"avlib {arguments.command}: {message}", file=sys.stderr)
     return code
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """What every command takes."""
+    seed, jobs = getattr(arguments, "seed", None), getattr(arguments, "jobs", None)
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ValueError(f"--seed {seed}: a seed is a whole number from 0 to {2**32 - 1}")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs {jobs}: at least one is needed")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -125,6 +139,20 @@ def _add_method(made: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_device(name: str) -> None:
+    import torch
+
+    cards = torch.cuda.device_count()
+    try:
+        device = torch.device("cpu" if name == "auto" else name)
+        if device.type != "cuda":
+            torch.zeros(1, device=device)
+        elif (device.index or 0) >= cards:
+            raise RuntimeError("there is no such card")
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises one or the other
+        raise unknown("device", name, ["auto", "cpu", *(f"cuda:{n}" for n in range(cards))]) from error
+
+
 # --- train and claims ------------------------------------------------------------------------------------------------
 
 
@@ -149,12 +177,14 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from avlib import experiment, recipes
+    from avlib import experiment, files, recipes
 
     recipe = recipes.load(arguments.method)
     arm = arguments.arm or next(iter(recipe.ARMS))
     recipes.check_arm(recipe, arm)
+    _check_device(arguments.device)
     out = arguments.out or Path("runs", "train", arguments.method, arguments.profile, f"{arm}-{arguments.seed}")
+    files.check_writable(out, "log and checkpoint", "--out names another folder")
     run = experiment.open(arguments.method, arguments.profile, arguments.seed, arguments.device, out)
     run.trained(recipe, arm)
     history = run.history
@@ -204,6 +234,7 @@ def _seeds(text: str) -> int | list[int]:
 def _claims(arguments: argparse.Namespace) -> None:
     from avlib import results
 
+    _check_device(arguments.device)
     method, profile = arguments.method, arguments.profile
     arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
     how = {"jobs": arguments.jobs, "device": arguments.device, "fresh": arguments.fresh, "seal": arguments.seal}
@@ -287,16 +318,17 @@ def _world_show(arguments: argparse.Namespace) -> None:
         raise unknown("preset", arguments.preset, PRESETS)
     if arguments.count < 1:
         raise ValueError(f"--count {arguments.count}: at least one scene is needed")
-    from avlib import figures, media
+    from avlib import figures, folders, media
     from avlib.world import World
 
+    out = arguments.out or Path("runs", "world", arguments.preset)
+    folders.check_files(out, ["contact_sheet.png", *(f"{i:02d}.wav" for i in range(arguments.count))])
     world = World(arguments.pack, arguments.preset, arguments.split, arguments.seed, arguments.size, arguments.seconds)
     batch = world.batch(range(arguments.count))
-    out = arguments.out or Path("runs", "world", arguments.preset)
-    out.mkdir(parents=True, exist_ok=True)
-    figures.contact_sheet(batch, world.classes).savefig(out / "contact_sheet.png", dpi=150, bbox_inches="tight")
-    for i, wave_S in enumerate(batch.wave_BS):
-        (out / f"{i:02d}.wav").write_bytes(media.encode_wav(wave_S))
+    sheet = io.BytesIO()
+    figures.contact_sheet(batch, world.classes).savefig(sheet, format="png", dpi=150, bbox_inches="tight")
+    sounds = {f"{i:02d}.wav": media.encode_wav(wave_S) for i, wave_S in enumerate(batch.wave_BS)}
+    folders.put(out, {"contact_sheet.png": sheet.getvalue()} | sounds)
     for i, caption in enumerate(batch.truth.caption or ()):
         print(f"{i:02d}  {caption}")
     print(f"{out / 'contact_sheet.png'} and {arguments.count} sounds beside it")
@@ -336,10 +368,14 @@ def _add_pack(commands: Any) -> None:
 
 
 def _pack_build(arguments: argparse.Namespace) -> None:
+    from avlib import files
     from avlib.world import library, packs
 
     name = Path(arguments.name.partition(":")[2] or arguments.name).name
     out = arguments.out or Path(f"{name}.safetensors")
+    if out.is_dir() or (out.is_file() and not packs.is_pack(out)):
+        raise FileExistsError(f"{out} is there and is no pack; name another file with --out")
+    files.check_writable(out.parent, "the pack", "--out names another file")
     pack = library.build(arguments.name, arguments.folder)
     packs.save(pack, out)
     print(f"{out}: {len(pack.classes)} classes, {out.stat().st_size / 1e6:.1f} MB, sha256 {pack.sha256[:16]}")

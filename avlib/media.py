@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avlib import files
 from avlib.errors import unknown
 from avlib.types import SAMPLE_RATE
 
@@ -361,18 +362,7 @@ def encode_wav(wave_S: Tensor, rate: int = SAMPLE_RATE) -> bytes:
 
 def write_wav(path: str | os.PathLike[str], wave_S: Tensor, rate: int = SAMPLE_RATE) -> Path:
     """Write a 16-bit WAV file; an existing one stays until the new one is whole."""
-    return _write(Path(path), encode_wav(wave_S, rate))
-
-
-def _write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        half.write_bytes(data)
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-    return path
+    return files.write(path, encode_wav(wave_S, rate), "the recording")
 
 
 def _pil(image_CHW: Tensor) -> Any:
@@ -459,4 +449,4 @@ def write_video(
             frame_A.sample_rate, frame_A.time_base, frame_A.pts = rate, Fraction(1, rate), 0  # else it comes late
             container.mux(sound.encode(frame_A))
             container.mux(sound.encode())
-    return _write(path, file.getvalue())
+    return files.write(path, file.getvalue(), "the video")

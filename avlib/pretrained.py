@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from avlib import checkpoints, experiment, provenance, recipes
+from avlib import experiment, files, provenance, recipes
 from avlib.errors import unknown
 from avlib.evaluate.features import evaluating
 from avlib.profiles import Profile
@@ -120,8 +120,7 @@ def save(name: str, net: nn.Module, budget: Profile, about: dict[str, Any]) -> d
     raw = to_bytes(tensors | {f"{_SAID}{k}": v for k, v in said_before.items()}, {"card": json.dumps(card)})
     if len(raw) > MOST_BYTES:
         raise ValueError(f"the weights of {name} take {len(raw) / 1e6:.2f} MB, more than {MOST_BYTES / 1e6:.1f}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.replace_file(path, raw)
+    files.write(path, raw, f"the weights of {name}")
     root = provenance.ROOT.parent
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     return {"file": shown.as_posix(), "sha256": provenance.file_digest(path)}

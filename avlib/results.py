@@ -13,18 +13,18 @@ import json
 import math
 import os
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from avlib import claims, provenance, recipes
+from avlib import claims, files, provenance, recipes
 from avlib.claims import CHANCE, AnyClaim, Verdict
 from avlib.errors import unknown
 from avlib.profiles import Profile
@@ -230,11 +230,11 @@ def read(method: str, profile: str = "cpu") -> Record:
         raise FileNotFoundError(
             f"no recorded claims {path}: make them with `avlib claims {method} --profile {profile}`"
         )
-    cells, files = _content(path)
+    cells, code = _content(path)
     recipe = recipes.load(method)
     stated, chance = _stated(recipe, method)
     kept = [cell for cell in cells.values() if cell.arm in recipe.ARMS]
-    return Record(method, profile, tuple(sorted(kept, key=_order(recipe))), stated, chance, files)
+    return Record(method, profile, tuple(sorted(kept, key=_order(recipe))), stated, chance, code)
 
 
 def _stated(recipe: ModuleType, name: str) -> tuple[tuple[AnyClaim, ...], dict[str, float]]:
@@ -278,14 +278,13 @@ def put(name: str, profile: str, cells: Sequence[Cell], drop: Sequence[str] = ()
         ValueError: the file is damaged.
     """
     path, order = folder() / profile / f"{name}.json", _order(recipes.load(name))
-    path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.parent):
         merged = _content(path)[0] | {(cell.arm, cell.seed): cell for cell in cells}
         rows = [_row(cell) for cell in sorted(merged.values(), key=order) if cell.arm not in drop]
-        files = provenance.cell_files(name, next(iter(recipes.load(name).ARMS)), profile)
-        head = f'{{"method": {json.dumps(name)}, "profile": {json.dumps(profile)}, "files": {json.dumps(files)}, '
+        code = provenance.cell_files(name, next(iter(recipes.load(name).ARMS)), profile)
+        head = f'{{"method": {json.dumps(name)}, "profile": {json.dumps(profile)}, "files": {json.dumps(code)}, '
         head += '"cells": [\n'
-        _replace(path, head + ",\n".join(rows) + "\n]}\n")
+        files.write(path, head + ",\n".join(rows) + "\n]}\n", f"the record of {name}")
 
 
 def _row(cell: Cell) -> str:
@@ -295,6 +294,7 @@ def _row(cell: Cell) -> str:
 @contextlib.contextmanager
 def _alone(place: Path) -> Iterator[None]:
     """No other process of avlib writes into the folder meanwhile (where the system can lock, so not on Windows)."""
+    place.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:
@@ -306,21 +306,6 @@ def _alone(place: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -436,15 +421,15 @@ def _asked(
 
 
 def _check_place(place: Path) -> None:
-    """Can records be written there? Better said now than after hours."""
+    """Can records be written there, and can the folder be locked? Better said now than after hours."""
+    advice = "AVLIB_RESULTS names another folder"
+    files.check_writable(place, "results", advice)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
+        with _alone(place):
             pass
     except OSError as error:
-        raise OSError(
-            f"results cannot be written into {place} ({error.strerror}): AVLIB_RESULTS names another folder"
-        ) from error
+        why = f"results cannot be kept in {place}, which this system cannot lock ({error.strerror}): {advice}"
+        raise OSError(error.errno, why) from error
 
 
 def _run(todo: list[tuple[str, Profile, int, dict[str, str], str, Say]], jobs: int) -> None:
@@ -473,9 +458,18 @@ _stop: Any = None
 def _begin_worker(threads: int, stop: Any) -> None:
     global _stop
     _stop = stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Nobody would hear of the rest once the process is killed that asked for it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], device: str, say: Say) -> None:
@@ -495,9 +489,9 @@ def _run_seed(name: str, budget: Profile, seed: int, keys: dict[str, str], devic
         cell = Cell(arm, seed, plain, round(time.monotonic() - begun, 1), key, _origin(device))
         if (arm, seed, budget.name) == (next(iter(recipe.ARMS)), 0, "cpu"):
             cell = _with_weights(name, run, cell, say)
-        put(name, budget.name, [cell])
         numbers = ", ".join(f"{metric} {value:.4g}" for metric, value in plain.items())
-        say(f"{arm}, seed {seed}: {cell.seconds:.0f} s, {numbers}")
+        say(f"{arm}, seed {seed}: {cell.seconds:.0f} s, {numbers}")  # before it is written: the disk may be full
+        put(name, budget.name, [cell])
         try:
             put(name, budget.name, [replace(cell, witness=seal.witness(recipe, budget, seed, arm, device))])
         except (ValueError, RuntimeError) as error:  # a cell counts without it; it only cannot be sealed

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from avlib import files
+
 PADDING, UNKNOWN = 0, 1
 """The tokens that fill up short texts and that stand for a word outside the vocabulary."""
 _MARKS = '.,;:!?…"“”„«»()[]'
@@ -99,10 +101,8 @@ class Vocabulary:
         return tuple(" ".join(names[token] for token in row if token != PADDING) for row in token_BJ.tolist())
 
     def save(self, path: Path | str) -> Path:
-        """Write the words as a JSON list."""
-        path = Path(path)
-        path.write_text(json.dumps(self.words, ensure_ascii=False), encoding="utf-8")
-        return path
+        """Write the words as a JSON list; an existing file stays until the new one is whole."""
+        return files.write(path, json.dumps(self.words, ensure_ascii=False), "the vocabulary")
 
     @classmethod
     def load(cls, path: Path | str) -> Vocabulary:

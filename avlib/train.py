@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from avlib import checkpoints, distributed
+from avlib import checkpoints, distributed, files
 from avlib.checkpoints import CHECKPOINT
 from avlib.errors import CheckpointError, NonFiniteLoss, unknown
 from avlib.types import Batch
@@ -174,7 +174,7 @@ def fit(
         NonFiniteLoss: the loss or its gradient became NaN or infinite; names the step and the clips, the weights are
             those before it, and so is the checkpoint.
         CheckpointError: the checkpoint in ``config.out`` is damaged or belongs to another run.
-        OSError: no space for a checkpoint; the one before stays whole.
+        OSError: no space for a checkpoint; the one before stays whole. A file named ``log.jsonl`` that is no log.
         KeyboardInterrupt: Ctrl-C ends the step, writes a checkpoint and says how to go on.
 
     Examples:
@@ -297,20 +297,20 @@ class _Log:
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            files.append(self.path, json.dumps(entry), "the log")
 
     def cut(self, done: int) -> None:
         """Drop what was written after ``done`` steps: those steps are done again."""
         if self.path is None or not self.path.exists():
             return
-        kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        kept, lines = [], self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if lines and not lines[0].startswith('{"step": '):
+            raise FileExistsError(f"{self.path} is no log of avlib, and would be cut: give another `out`")
+        for line in lines:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
                 if json.loads(line)["step"] <= done:
                     kept.append(line + "\n")
-        checkpoints.replace_file(self.path, "".join(kept).encode())
+        files.write(self.path, "".join(kept), "the log")
 
     def state_dict(self) -> dict[str, Any]:
         self.clock()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avlib import checkpoints, cli
+from avlib import checkpoints, cli, folders
 
 RECIPE = """
 import torch
@@ -124,7 +124,7 @@ def test_world_show_writes_a_sheet_and_sounds(tmp_path: Path, capsys: Captured) 
     out = tmp_path / "shown"
     arguments = ["world", "show", "duet", "--count", "3", "--size", "32", "--seconds", "0.5", "--out", str(out)]
     assert cli.main(arguments) == 0
-    assert sorted(p.name for p in out.iterdir()) == ["00.wav", "01.wav", "02.wav", "contact_sheet.png"]
+    assert sorted(p.name for p in out.iterdir()) == [folders.MARK, "00.wav", "01.wav", "02.wav", "contact_sheet.png"]
     assert (out / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "00.wav").read_bytes().startswith(b"RIFF")
     said = capsys.readouterr().out.splitlines()
@@ -170,6 +170,12 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("world show sollo", "unknown preset 'sollo'; did you mean 'solo'?"),
         ("world show solo --count 0", "at least one scene is needed"),
         ("published esc5", "unknown table or benchmark 'esc5'"),
+        ("train cli_recipes.toy --device cuda:7", "unknown device 'cuda:7'"),
+        ("claims cli_recipes.toy --device gpu", "unknown device 'gpu'; did you mean 'cpu'? There are: auto, cpu"),
+        ("train cli_recipes.toy --seed -1", "avlib train: --seed -1: a seed is a whole number from 0 to 4294967295"),
+        ("world show solo --seed 99999999999999999999", "--seed 99999999999999999999: a seed is"),
+        ("book execute --seed -3", "avlib book: --seed -3: a seed is"),
+        ("book test --jobs 0", "--jobs 0: at least one is needed"),
     ],
 )
 def test_a_mistake_is_answered_without_a_traceback(place: Path, arguments: str, message: str, capsys: Captured) -> None:
@@ -198,6 +204,45 @@ def test_an_interrupt_is_told_how_to_go_on(place: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(recipes.load("cli_recipes.toy"), "train", stopped)
     assert cli.main(["train", "cli_recipes.toy"]) == 130
     assert "interrupted after step 3" in capsys.readouterr().err
+
+
+def test_what_lies_where_something_shall_go_is_not_written_over(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from avlib import world
+    from avlib.world import library
+
+    def never(*arguments: object, **named: object) -> None:
+        raise AssertionError("hours of work")
+
+    monkeypatch.setattr(library, "build", never)
+    monkeypatch.setattr(world, "World", never)
+    (place / "folder").mkdir()
+    (place / "00.wav").write_text("mine")
+    (place / "log.jsonl").write_text("mine\n")
+    (place / "bert.safetensors").write_text("mine")
+    before = {path: path.read_text() for path in place.rglob("*") if path.is_file()}
+    for command, message in (
+        ("pack build folder:some/bert", "bert.safetensors is there and is no pack; name another file with --out"),
+        ("pack build orchestra --out folder", "folder is there and is no pack"),
+        ("pack build orchestra --out 00.wav/a", "the pack cannot be written into 00.wav (File exists): --out names"),
+        ("world show duet --count 1 --out .", "holds 00.wav, which avlib did not write"),
+        ("train cli_recipes.toy --profile smoke --device cpu --out .", "log.jsonl is no log of avlib"),
+        (
+            "train cli_recipes.toy --profile smoke --device cpu --out 00.wav",
+            "log and checkpoint cannot be written into",
+        ),
+    ):
+        assert cli.main(command.split()) == 1, command
+        assert message in capsys.readouterr().err
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_what_the_terminal_cannot_print_stops_nothing(repo: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(repo), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "avlib", "published", "esc50"]
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0 and done.stdout.startswith(b"system") and b"????" in done.stdout and not done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from avlib import files
+from avlib import checkpoints, files, media
+from avlib.figures.element import Element
 from avlib.publish import chapters
+from avlib.text import Vocabulary
 from tests.publish.sample import good, notebook
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "text": lambda path: files.write(path, "é" * 5000),
+    "checkpoint": lambda path: checkpoints.save({"a": torch.zeros(5000)}, path, 3),
+    "page": lambda path: Element("<b>x</b>" * 5000, "x").save(path),
+    "recording": lambda path: media.write_wav(path, torch.zeros(9000)),
     "notebook": lambda path: chapters.write(path, notebook(*good())),
+    "vocabulary": lambda path: Vocabulary(tuple(f"w{n}" for n in range(300))).save(path),
 }
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +66,11 @@ def test_written_wav_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monk
     path = media.write_wav(tmp_path / "new" / "a.wav", tone())
     before = path.read_bytes()
 
-    def full(*_: object) -> int:
+    def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"the recording could not be written \(No space left.*a\.wav"):
         media.write_wav(path, tone(2.0))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["a.wav"]

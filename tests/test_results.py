@@ -1,5 +1,6 @@
 """Records: every arm with every seed, written as it comes, resumed, kept, judged when read, and gone stale."""
 
+import fcntl
 import importlib
 import json
 import math
@@ -13,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from avlib import provenance, recipes, results
@@ -395,6 +397,49 @@ def test_a_place_that_cannot_be_written_is_told_first(place: Path, monkeypatch: 
     with pytest.raises(OSError, match=r"results cannot be written into .*a file/smoke .*AVLIB_RESULTS names another"):
         run()
     assert ran(place) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_told_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(
+        OSError, match=r"results/smoke, which this system cannot lock \(No locks available\): AVLIB_RES"
+    ):
+        run()
+    assert ran(place) == []
+
+
+def test_what_was_measured_is_said_even_where_it_cannot_be_written(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    said: list[str] = []
+    monkeypatch.setattr(results, "put", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(1, say=said.append)
+    assert re.search(r"trained, seed 0: \d+ s, accuracy 0\.9", said[-1])
+
+
+def test_processes_side_by_side_end_with_the_one_that_started_them(place: Path, repo: Path) -> None:
+    (place.parent / "wait").touch()
+    code = f"from avlib import results; results.run_claims({NAME!r}, 'smoke', [1, 2], jobs=2)"
+    code = f"if __name__ == '__main__':\n    {code}"
+    (place.parent / "start.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": f"{repo}:{place.parent}"}
+    running = subprocess.Popen([sys.executable, place.parent / "start.py"], env=environment)
+    try:
+        until = time.monotonic() + 60
+        while "trained 1" not in ran(place) and time.monotonic() < until:
+            time.sleep(0.05)
+        alive = psutil.Process(running.pid).children(recursive=True)
+    finally:
+        running.kill()
+        running.wait()
+    assert len(alive) >= 2 and psutil.wait_procs(alive, timeout=20)[1] == []
 
 
 def test_a_metric_that_is_no_number_names_arm_and_seed(place: Path) -> None:

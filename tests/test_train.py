@@ -390,6 +390,13 @@ def test_a_real_limit_on_the_size_of_files(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
 
 
+def test_a_log_that_is_none_of_ours_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("my diary")
+    with pytest.raises(FileExistsError, match=r"log\.jsonl is no log of avlib"):
+        fit(Toy(), batches, config(out=tmp_path))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["my diary"]
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

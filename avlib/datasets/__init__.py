@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from avlib import files
 from avlib.errors import unknown
 
 
@@ -97,5 +98,5 @@ def missing(name: str, folder: Path | str | None = None, why: str = "") -> FileN
 
 
 def downloads() -> Path:
-    """Where downloaded sets are kept: ``$AVLIB_CACHE``, else ``~/.cache/avlib``, and there ``data``."""
-    return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "data"
+    """Where downloaded sets are kept: ``data`` in `avlib.files.cache`."""
+    return files.cache() / "data"

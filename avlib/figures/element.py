@@ -6,10 +6,11 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from avlib import files
 from avlib.figures.encode import Strip, name_of
 
 BUDGET = 300_000
@@ -44,14 +45,16 @@ class Element:
         return {"text/html": self.html, "text/plain": repr(self)}
 
     def save(self, path: str | Path) -> Path:
-        """Write a page that holds only this figure (HTML, UTF-8); returns its path."""
-        path = Path(path)
+        """Write a page that holds only this figure (HTML, UTF-8); returns its path.
+
+        Raises:
+            OSError: it cannot be written; the page that stood there is untouched.
+        """
         head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(self.alt)}</title>'
         view = (
             '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"></head>'
         )
-        path.write_text(f"{head}{view}<body>{self.html}</body></html>\n", encoding="utf-8")
-        return path
+        return files.write(path, f"{head}{view}<body>{self.html}</body></html>\n", "the page")
 
 
 def text(words: str) -> str:
@@ -62,7 +65,7 @@ def text(words: str) -> str:
 @cache
 def static(name: str) -> str:
     """A style sheet or script of this package, without its indentation and line ends."""
-    lines = files("avlib.figures").joinpath(name).read_text(encoding="utf-8").split("\n")
+    lines = resources.files("avlib.figures").joinpath(name).read_text(encoding="utf-8").split("\n")
     return "\n".join(line.strip() for line in lines if line.strip())
 
 

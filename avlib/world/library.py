@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from avlib import files
 from avlib.errors import unknown
 from avlib.world.packs import Pack, PackError, read, save
 
 NAMES = ("orchestra", "esc", "photos", "folder:PATH")
+
+_log = logging.getLogger(__name__)
 
 
 def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
@@ -46,8 +49,8 @@ def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
 
 
 def cache() -> Path:
-    """Where compiled packs are kept: ``$AVLIB_CACHE``, else ``~/.cache/avlib``."""
-    return Path(os.environ.get("AVLIB_CACHE") or Path.home() / ".cache" / "avlib") / "packs"
+    """Where compiled packs are kept: ``packs`` in `avlib.files.cache`."""
+    return files.cache() / "packs"
 
 
 def compiled(name: str) -> Path:
@@ -81,6 +84,7 @@ def _data(name: str) -> str:
 def load(name: str) -> Pack:
     """A pack by its name, built once and then read from the cache, or from a ``.safetensors`` file.
 
+    Where the cache cannot be written, the pack is built for this process alone, and a warning says so once.
     ``folder:PATH`` is built anew each time: its files may have changed.
 
     Raises:
@@ -94,8 +98,20 @@ def load(name: str) -> Pack:
     if name not in NAMES:
         raise unknown("pack", name, NAMES)
     path = compiled(name)
-    if path.is_file():
-        with contextlib.suppress(PackError):  # a damaged copy is made again
-            return read(path)
-    save(build(name), path)
+    files.sweep(path.parent)
+    with contextlib.suppress(PackError, OSError):  # there is none, or a damaged one, which is made again
+        return read(path)
+    pack = build(name)
+    try:
+        save(pack, path)
+    except OSError as error:
+        _warn_once(str(path.parent), str(error.strerror))
+        return pack
     return read(path)
+
+
+@lru_cache
+def _warn_once(place: str, why: str) -> None:
+    _log.warning(
+        "packs are not kept in %s, and each process builds its own: %s. AVLIB_CACHE names another folder", place, why
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -19,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from avlib import files
 from avlib.types import SAMPLE_RATE, Word, _Moves
 from avlib.world import colours
 
@@ -241,20 +241,25 @@ def _tuples(value: Any) -> Any:
 
 
 def save(pack: Pack, path: Path | str) -> Path:
-    """Write one file, sounds and pictures zipped; the old one stays until the new one is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write one file, sounds and pictures zipped; the old one stays until the new one is whole.
+
+    Raises:
+        OSError: it cannot be written; names pack and file.
+    """
     tensors, text = _flatten(pack)
     tensors = dict(_packed(name, value) for name, value in tensors.items())
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # a copy of each: two parts of a pack may be the same tensor
+    whole = {name: value.contiguous().cpu().clone() for name, value in tensors.items()}
+    return files.write(path, to_bytes(whole, {"pack": text}), f"the pack {pack.name!r}")
+
+
+def is_pack(path: Path) -> bool:
+    """Does the file say that it is a compiled pack?"""
     try:
-        # a copy of each: two parts of a pack may be the same tensor
-        save_file({name: value.contiguous().cpu().clone() for name, value in tensors.items()}, half, {"pack": text})
-        os.replace(half, path)
-    except (OSError, SafetensorError) as error:
-        half.unlink(missing_ok=True)
-        raise OSError(f"pack {pack.name!r} could not be written to {path}: {error}") from error
-    return path
+        with safe_open(path, "pt") as file:
+            return "pack" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def read(path: Path | str) -> Pack:

@@ -1,6 +1,8 @@
 """Packs: what is in the default one, one file a pack, and a pack of anyone's own files."""
 
 import hashlib
+import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +14,10 @@ import soundfile
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
+from avlib import files
 from avlib.types import SAMPLE_RATE
 from avlib.world import colours, drawings, library, packs, recorded
 from avlib.world import orchestra as orchestra_module
@@ -246,12 +250,11 @@ def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeyp
     file = packs.save(small, tmp_path / "s.safetensors")
     before = file.read_bytes()
 
-    def full(tensors: object, path: Path, metadata: object) -> None:
-        Path(path).write_bytes(b"half")
+    def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packs, "save_file", full)
-    with pytest.raises(OSError, match=r"'orchestra' could not be written to .*No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"pack 'orchestra' could not be written \(No space left.*s\.safetensors"):
         packs.save(replace(small, places=()), file)
     assert file.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["s.safetensors"]
 
@@ -270,6 +273,46 @@ def test_a_pack_is_built_once_and_anew_when_its_builders_change(
     for kept in (tmp_path / "packs").iterdir():
         kept.write_bytes(b"damaged")
     assert fresh("orchestra").sha256 == small.sha256 and built == ["orchestra"] * 3
+
+
+def test_without_a_cache_that_can_be_written_a_world_works_and_says_so_once(
+    small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    built: list[str] = []
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("AVLIB_CACHE", str(tmp_path / "a file"))
+    monkeypatch.setattr(library, "build", lambda name: built.append(name) or small)
+    fresh = library.load.__wrapped__
+    assert fresh("orchestra") is small and fresh("esc") is small and built == ["orchestra", "esc"]
+    assert len(caplog.messages) == 1
+    place = re.escape(str(tmp_path / "a file" / "packs"))
+    assert re.fullmatch(rf"packs are not kept in {place}, .*Not a directory.*AVLIB_CACHE names .*", caplog.messages[0])
+
+    def denied(path: Path) -> Pack:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(library, "read", denied)  # a cache that cannot even be looked into
+    assert fresh("photos") is small
+
+
+def test_a_part_of_a_pack_that_a_kill_left_goes_when_packs_are_next_asked_for(
+    small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVLIB_CACHE", str(tmp_path))
+    packs.save(small, library.compiled("orchestra"))
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    part = tmp_path / "packs" / f".avlib-part-{files._host()}-{process.pid}-01234567"
+    part.write_bytes(b"half")
+    library.load.__wrapped__("orchestra")
+    assert [path.name for path in part.parent.iterdir()] == [library.compiled("orchestra").name]
+
+
+def test_a_file_says_whether_it_is_a_pack(small: Pack, tmp_path: Path) -> None:
+    assert packs.is_pack(packs.save(small, tmp_path / "s.safetensors"))
+    save_file({"weight": torch.zeros(2)}, tmp_path / "net.safetensors")
+    (tmp_path / "text").write_text("no")
+    assert not any(packs.is_pack(tmp_path / name) for name in ("net.safetensors", "text", "absent"))
 
 
 def test_an_unknown_pack_lists_the_right_ones() -> None:
