@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from avlib.types import SAMPLE_RATE
 from avlib.world import colours, drawings, library, packs, recorded
 from avlib.world import orchestra as orchestra_module
-from avlib.world.packs import Pack, PackError
+from avlib.world.packs import Pack, PackError, SoundBank
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,22 @@ def orchestra() -> Pack:
     return library.load("orchestra")
 
 
+def first(bank: SoundBank, count: int) -> SoundBank:
+    """The first recordings of a bank."""
+    parts = {field.name: getattr(bank, field.name)[:count] for field in fields(bank)}
+    return SoundBank(**parts | {"data_S": bank.data_S[: int(bank.length_M[:count].sum())]})
+
+
 @pytest.fixture(scope="module")
 def small(orchestra: Pack) -> Pack:
     """A few entries of the default pack: quick to write and read."""
-    return replace(
-        orchestra, backdrop_MCHW=orchestra.backdrop_MCHW[:2], sounds=orchestra.ambience, words=orchestra.words[:3]
-    )
+    fewer = {
+        field.name: getattr(orchestra, field.name)[:2]
+        for field in fields(orchestra)
+        if field.name.startswith(("picture_", "backdrop_", "faces_")) or field.name in ("voice_M", "words")
+    }
+    banks = {name: first(getattr(orchestra, name), 2) for name in ("sounds", "ambience", "speech")}
+    return replace(orchestra, **fewer, **banks)
 
 
 @pytest.fixture
