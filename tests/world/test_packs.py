@@ -1,10 +1,13 @@
 """Packs: what is in the default one, one file a pack, and a pack of anyone's own files."""
 
 import hashlib
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ import soundfile
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from avlib.types import SAMPLE_RATE
+from avlib.types import SAMPLE_RATE, Word
 from avlib.world import colours, drawings, library, packs, recorded
 from avlib.world import orchestra as orchestra_module
 from avlib.world.packs import Pack, PackError, SoundBank
@@ -250,6 +255,86 @@ def test_a_damaged_file_and_a_file_of_another_kind_are_named(small: Pack, tmp_pa
             packs.read(file)
     with pytest.raises(FileNotFoundError, match=r"no compiled pack .*none\.safetensors"):
         library.load(str(tmp_path / "none.safetensors"))
+
+
+def test_flipped_bytes_anywhere_are_found(small: Pack, tmp_path: Path) -> None:
+    file = packs.save(small, tmp_path / "s.safetensors")
+    whole, random = file.read_bytes(), np.random.default_rng(0)
+    head = int.from_bytes(whole[:8], "little") + 8
+    for n in range(60):
+        flipped = bytearray(whole)
+        flipped[random.integers(head if n % 2 else len(whole))] ^= 1 << random.integers(8)
+        file.write_bytes(flipped)
+        with pytest.raises(PackError, match=r"s\.safetensors is not a compiled pack, or is damaged"):
+            packs.read(file)
+
+
+DISAGREE = {
+    "sounds.label_M": lambda p: {"sounds": replace(p.sounds, label_M=p.sounds.label_M + 99)},
+    "sounds.split_M": lambda p: {"sounds": replace(p.sounds, split_M=p.sounds.split_M - 1)},
+    "sounds.start_M": lambda p: {"sounds": replace(p.sounds, start_M=p.sounds.start_M.double())},
+    "ambience.length_M": lambda p: {"ambience": replace(p.ambience, length_M=p.ambience.length_M[:1])},
+    "a recording of speech ends after its last": lambda p: {"speech": replace(p.speech, start_M=p.speech.length_M)},
+    "speech.data_S": lambda p: {"speech": replace(p.speech, data_S=p.speech.data_S.reshape(1, -1))},
+    "picture_split_M": lambda p: {"picture_split_M": p.picture_split_M[:1]},
+    "picture_hand_M": lambda p: {"hands": p.hands[:1], "picture_hand_M": p.picture_hand_M + 1},
+    "picture_MCHW": lambda p: {"picture_MCHW": p.picture_MCHW[:, :3]},
+    "backdrop_MCHW": lambda p: {"backdrop_MCHW": p.backdrop_MCHW.short()},
+    "voice_M": lambda p: {"voice_M": p.voice_M[:0]},
+    "as many families as classes": lambda p: {"families": p.families[1:]},
+    "as many rows of words": lambda p: {"words": p.words[1:]},
+    "is not a text with two times": lambda p: {"words": ((Word(1, 0.0, 1.0),), ())},
+    "classes is not made of texts": lambda p: {"classes": (*p.classes[:-1], 5)},
+    "families is not made of texts": lambda p: {"families": p.classes},
+    "photographic is neither": lambda p: {"photographic": "no"},
+}
+
+
+@pytest.mark.parametrize("what", DISAGREE)
+def test_a_pack_whose_parts_disagree_is_refused(what: str, small: Pack, tmp_path: Path) -> None:
+    file = packs.save(replace(small, **DISAGREE[what](small)), tmp_path / "s.safetensors")
+    with pytest.raises(PackError, match=rf"s\.safetensors is not a compiled pack, or is damaged: .*{what}"):
+        packs.read(file)
+
+
+def rewritten(file: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], Any]) -> Path:
+    """A pack's file with other tensors or texts."""
+    with safe_open(file, "pt") as old:
+        text, tensors = json.loads(old.metadata()["pack"]), {name: old.get_tensor(name) for name in old.keys()}  # noqa: SIM118
+    change(tensors, text)
+    save_file(tensors, file, {"pack": json.dumps(text)})
+    return file
+
+
+def test_a_pack_without_a_hash_is_read(small: Pack, tmp_path: Path) -> None:
+    file = rewritten(packs.save(small, tmp_path / "s.safetensors"), lambda tensors, text: text.pop("sha256"))
+    assert packs.read(file).sha256 == small.sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors, text: text.pop("places"), "lacks, or should not have, places"),
+        (lambda tensors, text: text.update(sounds=5), "lacks, or should not have, sounds"),
+        (lambda tensors, text: text.update(classes=text["classes"][::-1]), "its content is not what was written"),
+        (lambda tensors, text: tensors.pop("sounds.label_M"), r"lacks, or should not have, sounds\.label_M"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x9999999"), "faces_MCHW cannot hold 2x4x96x96x9999999"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x3"), "faces_MCHW does not hold 2x4x96x96x3 numbers"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x-1"), "faces_MCHW cannot hold 2x4x96x96x-1"),
+    ],
+)  # fmt: skip
+def test_what_a_file_lacks_or_has_too_much_is_named(
+    change: Callable[..., Any], message: str, small: Pack, tmp_path: Path
+) -> None:
+    file = rewritten(packs.save(small, tmp_path / "s.safetensors"), change)
+    with pytest.raises(PackError, match=rf"s\.safetensors is not a compiled pack, or is damaged: {message}"):
+        packs.read(file)
+
+
+def rename(tensors: dict[str, Tensor], begin: str, end: str) -> None:
+    """A false length: more numbers than the file has."""
+    name = next(name for name in tensors if name.startswith(begin))
+    tensors[name + end] = tensors.pop(name)
 
 
 def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
