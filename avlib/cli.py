@@ -323,6 +323,9 @@ def _add_pack(commands: Any) -> None:
         metavar="DIR",
         help="where the real data are (default: $AVLIB_DATA, else they are downloaded)",
     )
+    made.add_argument(
+        "--shortest", type=float, metavar="S", help="folder:PATH: the shortest sound that is used (default: 0.1 s)"
+    )
     made = _command(
         pack,
         "show",
@@ -338,9 +341,11 @@ def _add_pack(commands: Any) -> None:
 def _pack_build(arguments: argparse.Namespace) -> None:
     from avlib.world import library, packs
 
-    name = Path(arguments.name.partition(":")[2] or arguments.name).name
-    out = arguments.out or Path(f"{name}.safetensors")
-    pack = library.build(arguments.name, arguments.folder)
+    options = {} if arguments.shortest is None else {"shortest": arguments.shortest}
+    if options and not arguments.name.startswith("folder:"):
+        raise ValueError(f"--shortest goes with folder:PATH, not with {arguments.name}")
+    pack = library.build(arguments.name, arguments.folder, **options)
+    out = arguments.out or Path(f"{pack.name.removeprefix('folder:')}.safetensors")
     packs.save(pack, out)
     print(f"{out}: {len(pack.classes)} classes, {out.stat().st_size / 1e6:.1f} MB, sha256 {pack.sha256[:16]}")
 
