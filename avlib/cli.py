@@ -205,7 +205,9 @@ def _claims(arguments: argparse.Namespace) -> None:
     from avlib import results
 
     method, profile = arguments.method, arguments.profile
-    arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
+    arms = None if arguments.arms is None else [arm.strip() for arm in arguments.arms.split(",") if arm.strip()]
+    if arms == []:
+        raise ValueError(f"--arms {arguments.arms!r} names no arm")
     how = {"jobs": arguments.jobs, "device": arguments.device, "fresh": arguments.fresh, "seal": arguments.seal}
     record = results.run_claims(method, profile, arguments.seeds, arms=arms, say=_say, **how)
     print(f"\n{side_by_side(record)}\n\n{record.verdicts()}\n")
