@@ -136,17 +136,19 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     sounds = types.SimpleNamespace(label_M=torch.tensor([0, 0, 1]), split_M=torch.tensor([0, 2, 1]))
     pack = types.SimpleNamespace(
-        name="toy", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
+        name="folder:where", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
         licences=("CC0: all",), picture_label_M=torch.tensor([0, 1, 1]), picture_hand_M=torch.tensor([0, 0, 0]),
         backdrop_label_M=torch.tensor([0, 0]), hands=("me",), drawings=lambda rows_M: (int(rows_M.sum()), 7, 8),
     )  # fmt: skip
     asked = []
-    monkeypatch.setattr(library, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
+    monkeypatch.setattr(library, "build", lambda *named, **options: asked.append((*named, options)) or pack)
     monkeypatch.setattr(packs, "save", lambda pack, path: Path(path).write_bytes(b"x"))
     monkeypatch.setattr(library, "load", lambda name: pack)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pack", "build", "folder:some/where", "--folder", "there"]) == 0
-    assert asked == [("folder:some/where", Path("there"))] and (tmp_path / "where.safetensors").exists()
+    assert asked.pop() == ("folder:some/where", Path("there"), {}) and (tmp_path / "where.safetensors").exists()
+    assert cli.main(["pack", "build", "folder:some/where", "--shortest", "0.05"]) == 0
+    assert asked == [("folder:some/where", None, {"shortest": 0.05})]
     assert cli.main(["pack", "show", "toy"]) == 0
     said = capsys.readouterr().out
     assert (
@@ -166,6 +168,10 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("train cli_recipes.toy --arm traned", "unknown arm of toy 'traned'; did you mean 'trained'?"),
         ("claims cli_recipes.toy --arms trained,no", "unknown arm of toy 'no'"),
+        ("claims cli_recipes.toy --arms ,", "--arms ',' names no arm"),
+        ("claims cli_recipes/toy.py", "'cli_recipes/toy.py' is not the name of a module"),
+        ("claims .toy", "'.toy' is not the name of a module"),
+        ("pack build esc --shortest 0.05", "--shortest goes with folder:PATH, not with esc"),
         ("claims cli_recipes.toy --profile smoke --seeds 0", "at least one of them is needed"),
         ("world show sollo", "unknown preset 'sollo'; did you mean 'solo'?"),
         ("world show solo --count 0", "at least one scene is needed"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -436,13 +437,65 @@ def empty(folder: Path) -> None:
         (lambda own: (own / "sounds" / "cat" / "0.wav").write_bytes(b"x" * 500), r"cat/0\.wav: not a media file"),
         (lambda own: (own / "images" / "cat" / "0.jpg").write_bytes(b""), r"cat/0\.jpg: the file is empty"),
         (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.zeros(9000), 16_000), r"0\.wav: .*silent"),
-        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), 16_000), r"0\.wav is shorter than"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), 16_000), r"0\.wav: no part of it"),
         (lambda own: Image.new("RGBA", (9, 9)).save(own / "images" / "cat" / "x.png"), r"x\.png is transparent"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_own_files_is_named(own: Path, spoil, message: str) -> None:
     spoil(own)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
+        library.build(f"folder:{own}")
+
+
+def test_what_is_skipped_is_counted_in_one_line(own: Path, mute: None, caplog: pytest.LogCaptureFixture) -> None:
+    library.build(f"folder:{own}")
+    assert not caplog.messages
+    (own / "images" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
+    (own / "sounds" / "lost").symlink_to("nowhere")
+    (own / "sounds" / "dog" / "more").mkdir()
+    (own / "images" / "loose.jpg").write_bytes(b"-")
+    for hidden in ("images/cat/.DS_Store", "sounds/.x"):
+        (own / hidden).write_bytes(b"-")
+    for n in range(2):
+        (own / "images" / "dog" / f"{n}.txt").write_text("notes")
+    pack = library.build(f"folder:{own}")
+    assert pack.classes == ("cat", "dog") and len(pack.picture_label_M) == 8
+    assert caplog.messages == [
+        f"{own}: skipped links that lead nowhere (2), files of other kinds (2), files outside of a class (1), "
+        "folders within a class (1)"
+    ]
+
+
+def test_files_that_splits_share_are_told(own: Path, mute: None, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(3):
+        (own / "images" / "cat" / f"{n}.jpg").unlink()
+    (own / "sounds" / "dog" / "0.wav").unlink()
+    (own / "sounds" / "dog" / "1.wav").unlink()
+    library.build(f"folder:{own}")
+    assert caplog.messages == [f"{own}: fewer than three files, so that splits share them: cat (images), dog (sounds)"]
+
+
+def test_the_shortest_sound_can_be_set(own: Path, mute: None) -> None:
+    soundfile.write(own / "sounds" / "dog" / "0.wav", 0.1 * np.ones(800), 16_000)
+    with pytest.raises(PackError, match=r"dog/0\.wav: no part of it is heard for 0\.1 s; a smaller `shortest`"):
+        library.build(f"folder:{own}")
+    pack = library.build(f"folder:{own}", shortest=0.04)
+    assert int(pack.sounds.length_M.min()) == 800
+    with pytest.raises(ValueError, match=r"shortest=0 s must be above 0"):
+        library.build(f"folder:{own}", shortest=0)
+
+
+def test_home_is_expanded(own: Path, mute: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(own.parent))
+    assert library.build(f"folder:~/{own.name}").name == f"folder:{own.name}"
+    monkeypatch.chdir(own)
+    assert library.build("folder:.").name == f"folder:{own.name}"
+
+
+def test_a_name_in_another_encoding_is_told(own: Path) -> None:
+    for part in ("images", "sounds"):
+        (own / part / "cat").rename(own / part / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(PackError, match=r"'caf\\udce9' in .* has a name that is not in UTF-8"):
         library.build(f"folder:{own}")
 
 
