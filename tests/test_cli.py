@@ -158,6 +158,16 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_a_recipe_in_the_current_folder_is_found(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if part not in ("", str(place))])
+    (place / "lying_here").mkdir()
+    (place / "lying_here" / "temp.py").write_text(RECIPE)
+    assert cli.main("claims lying_here.temp --arms no".split()) == 2
+    assert "unknown arm of temp 'no'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
