@@ -164,7 +164,7 @@ def test_a_recipe_in_the_current_folder_is_found(
     monkeypatch.setattr(sys, "path", [part for part in sys.path if part not in ("", str(place))])
     (place / "lying_here").mkdir()
     (place / "lying_here" / "temp.py").write_text(RECIPE)
-    assert cli.main("claims lying_here.temp --arms no".split()) == 2
+    assert cli.main(["claims", "lying_here.temp", "--arms", "no"]) == 2
     assert "unknown arm of temp 'no'" in capsys.readouterr().err
 
 
