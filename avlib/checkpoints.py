@@ -19,7 +19,11 @@ from avlib import files
 from avlib.errors import CheckpointError
 
 CHECKPOINT = "checkpoint.pt"
-PARTS = ("step", "config", "method", "optimiser", "random", "hooks", "log")
+PARTS: dict[str, type] = {
+    "step": int, "config": dict, "method": dict, "optimiser": dict, "random": dict, "hooks": list, "log": dict,
+}  # fmt: skip
+"""What a checkpoint of `fit` holds, and of which kind it is."""
+_WITHIN = {"random": ("torch", "numpy", "python"), "log": ("history", "window")}
 
 
 def save(state: dict[str, Any], path: Path, step: int) -> None:
@@ -38,28 +42,41 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
+        OSError: the system does not give it (names the file).
         CheckpointError: it is cut short, damaged or no checkpoint of `fit`.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
+    raw = path.read_bytes()  # what goes wrong from here on is the content's fault, whatever it raises
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:  # torch.load does not compare the checksums
             damaged = archive.testzip()
         if damaged:
             raise ValueError(f"the checksum of {damaged} is wrong")
-        state = torch.load(path, map_location=device, weights_only=True)
-        missing = [
-            key for key in ("step", "config", "method", "optimiser", "random", "hooks", "log") if key not in state
-        ]
-        if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive raises almost anything
+        state: dict[str, Any] = torch.load(io.BytesIO(raw), map_location=device, weights_only=True)
+        _check_parts(state)
+    except Exception as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint of avlib ({error}): delete it to begin again"
         ) from error
     return state
+
+
+def _check_parts(state: Any) -> None:
+    """Raise ValueError where a part of a checkpoint is lacking or of another kind."""
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}")
+    missing = [part for part in PARTS if part not in state]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    wrong = [part for part, kind in PARTS.items() if not isinstance(state[part], kind)]
+    if wrong:
+        raise ValueError(f"of another kind than it should be: {', '.join(wrong)}")
+    missing = [f"{part}.{key}" for part, keys in _WITHIN.items() for key in keys if key not in state[part]]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state["method"].items()):
+        raise ValueError("its weights are not named tensors")
 
 
 def load_weights(method: nn.Module, path: Path | str) -> nn.Module:

@@ -236,7 +236,9 @@ def _claims(arguments: argparse.Namespace) -> None:
 
     _check_device(arguments.device)
     method, profile = arguments.method, arguments.profile
-    arms = [arm.strip() for arm in arguments.arms.split(",") if arm.strip()] if arguments.arms else None
+    arms = None if arguments.arms is None else [arm.strip() for arm in arguments.arms.split(",") if arm.strip()]
+    if arms == []:
+        raise ValueError(f"--arms {arguments.arms!r} names no arm")
     how = {"jobs": arguments.jobs, "device": arguments.device, "fresh": arguments.fresh, "seal": arguments.seal}
     record = results.run_claims(method, profile, arguments.seeds, arms=arms, say=_say, **how)
     print(f"\n{side_by_side(record)}\n\n{record.verdicts()}\n")
@@ -355,6 +357,9 @@ def _add_pack(commands: Any) -> None:
         metavar="DIR",
         help="where the real data are (default: $AVLIB_DATA, else they are downloaded)",
     )
+    made.add_argument(
+        "--shortest", type=float, metavar="S", help="folder:PATH: the shortest sound that is used (default: 0.1 s)"
+    )
     made = _command(
         pack,
         "show",
@@ -371,12 +376,16 @@ def _pack_build(arguments: argparse.Namespace) -> None:
     from avlib import files
     from avlib.world import library, packs
 
-    name = Path(arguments.name.partition(":")[2] or arguments.name).name
+    options = {} if arguments.shortest is None else {"shortest": arguments.shortest}
+    if options and not arguments.name.startswith("folder:"):
+        raise ValueError(f"--shortest goes with folder:PATH, not with {arguments.name}")
+    kind, _, path = arguments.name.partition(":")
+    name = Path(path).expanduser().resolve().name if kind == "folder" else arguments.name
     out = arguments.out or Path(f"{name}.safetensors")
     if out.is_dir() or (out.is_file() and not packs.is_pack(out)):
         raise FileExistsError(f"{out} is there and is no pack; name another file with --out")
     files.check_writable(out.parent, "the pack", "--out names another file")
-    pack = library.build(arguments.name, arguments.folder)
+    pack = library.build(arguments.name, arguments.folder, **options)
     packs.save(pack, out)
     print(f"{out}: {len(pack.classes)} classes, {out.stat().st_size / 1e6:.1f} MB, sha256 {pack.sha256[:16]}")
 

@@ -219,7 +219,12 @@ class Run:
             self._bill = outer
 
     def trained(self, recipe: ModuleType, arm: str) -> nn.Module:
-        """The net of an arm; of an arm like another, that one's. ``spent`` then tells what it cost."""
+        """The net of an arm; of an arm like another, that one's. ``spent`` then tells what it cost.
+
+        Raises:
+            ValueError: an unknown arm; the right ones are listed.
+        """
+        recipes.check_arm(recipe, arm)
         source = recipe.ARMS[arm].like or arm
         with self._account() as bill:
             if any(other.like == source for other in recipe.ARMS.values()):

@@ -12,6 +12,7 @@ import functools
 import json
 import math
 import os
+import reprlib
 import sys
 import threading
 import time
@@ -256,13 +257,36 @@ def _content(path: Path) -> tuple[dict[tuple[str, int], Cell], dict[str, str]]:
         return {}, {}
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
-        cells = [Cell(**{**row, "seals": tuple(row.get("seals", ()))}) for row in whole["cells"]]
-    except (ValueError, KeyError, TypeError) as error:
+        cells, files = [_cell(row) for row in whole["cells"]], whole.get("files", {})
+        _check_kinds("the record", {"files": files}, {"files": dict})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {error}): mend it or move it away, "
             f"then make it again with `avlib claims {path.stem}`"
         ) from error
-    return {(cell.arm, cell.seed): cell for cell in cells}, whole.get("files", {})
+    return {(cell.arm, cell.seed): cell for cell in cells}, files
+
+
+def _cell(row: Any) -> Cell:
+    """A row of a file. Raises TypeError where a value is of another kind than it should be."""
+    cell = Cell(**{**row, "seals": tuple(row.get("seals", ()))})
+    name = f"arm {reprlib.repr(cell.arm)}"
+    kinds = {"arm": str, "seed": int, "metrics": dict, "seconds": (int, float), "key": str}
+    _check_kinds(name, vars(cell), {**kinds, "origin": dict, "witness": dict})
+    for metric, value in cell.metrics.items():
+        _check_kinds(name, {metric: value}, {metric: (int, float)})
+        if not abs(value) < 1e300:
+            raise TypeError(f"{metric} of {name} is {reprlib.repr(value)}, not a finite number")
+    for seal in cell.seals:
+        _check_kinds(name, {"a seal": seal}, {"a seal": dict})
+        _check_kinds(name, {"the key of a seal": seal.get("key")}, {"the key of a seal": str})
+    return cell
+
+
+def _check_kinds(of: str, values: dict[str, Any], kinds: dict[str, Any]) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind) or isinstance(values[name], bool):
+            raise TypeError(f"{name} of {of} is {reprlib.repr(values[name])}")
 
 
 def put(name: str, profile: str, cells: Sequence[Cell], drop: Sequence[str] = ()) -> None:

@@ -136,17 +136,19 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     sounds = types.SimpleNamespace(label_M=torch.tensor([0, 0, 1]), split_M=torch.tensor([0, 2, 1]))
     pack = types.SimpleNamespace(
-        name="toy", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
+        name="folder:where", classes=("bell", "dog"), places=("street",), sha256="ab" * 32, sounds=sounds,
         licences=("CC0: all",), picture_label_M=torch.tensor([0, 1, 1]), picture_hand_M=torch.tensor([0, 0, 0]),
         backdrop_label_M=torch.tensor([0, 0]), hands=("me",), drawings=lambda rows_M: (int(rows_M.sum()), 7, 8),
     )  # fmt: skip
     asked = []
-    monkeypatch.setattr(library, "build", lambda name, folder=None: asked.append((name, folder)) or pack)
+    monkeypatch.setattr(library, "build", lambda *named, **options: asked.append((*named, options)) or pack)
     monkeypatch.setattr(packs, "save", lambda pack, path: Path(path).write_bytes(b"x"))
     monkeypatch.setattr(library, "load", lambda name: pack)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pack", "build", "folder:some/where", "--folder", "there"]) == 0
-    assert asked == [("folder:some/where", Path("there"))] and (tmp_path / "where.safetensors").exists()
+    assert asked.pop() == ("folder:some/where", Path("there"), {}) and (tmp_path / "where.safetensors").exists()
+    assert cli.main(["pack", "build", "folder:some/where", "--shortest", "0.05"]) == 0
+    assert asked == [("folder:some/where", None, {"shortest": 0.05})]
     assert cli.main(["pack", "show", "toy"]) == 0
     said = capsys.readouterr().out
     assert (
@@ -154,6 +156,16 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         and "3 pictures by me 3/7/8" in said
         and "CC0: all" in said
     )
+
+
+def test_a_recipe_in_the_current_folder_is_found(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if part not in ("", str(place))])
+    (place / "lying_here").mkdir()
+    (place / "lying_here" / "temp.py").write_text(RECIPE)
+    assert cli.main(["claims", "lying_here.temp", "--arms", "no"]) == 2
+    assert "unknown arm of temp 'no'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -166,6 +178,10 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("train cli_recipes.toy --arm traned", "unknown arm of toy 'traned'; did you mean 'trained'?"),
         ("claims cli_recipes.toy --arms trained,no", "unknown arm of toy 'no'"),
+        ("claims cli_recipes.toy --arms ,", "--arms ',' names no arm"),
+        ("claims cli_recipes/toy.py", "'cli_recipes/toy.py' is not the name of a module"),
+        ("claims .toy", "'.toy' is not the name of a module"),
+        ("pack build esc --shortest 0.05", "--shortest goes with folder:PATH, not with esc"),
         ("claims cli_recipes.toy --profile smoke --seeds 0", "at least one of them is needed"),
         ("world show sollo", "unknown preset 'sollo'; did you mean 'solo'?"),
         ("world show solo --count 0", "at least one scene is needed"),

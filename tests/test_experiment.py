@@ -234,6 +234,8 @@ def test_an_arm_like_another_has_its_net(run: Run) -> None:
 
 def test_what_cannot_be_is_named(run: Run) -> None:
     with pytest.raises(ValueError, match="unknown arm of toy 'traned'; did you mean 'trained'"):
+        run.trained(recipe({"trained": Arm()}, plain), "traned")
+    with pytest.raises(ValueError, match="unknown arm of toy 'traned'; did you mean 'trained'"):
         run_cell(recipe({"trained": Arm()}, plain), run, "traned")
     with pytest.raises(ValueError, match="like 'trained' has that arm's net"):
         Arm(like="trained", steps=0)

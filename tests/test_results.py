@@ -481,7 +481,10 @@ def test_a_missing_record_says_what_to_do(place: Path) -> None:
         results.read(NAME)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"cells": [{"arm": "tr', '{"cells": [{"arm": "trained"}]}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["{}", '{"cells": [{"arm": "tr', '{"cells": [{"arm": "trained"}]}', "[]", "[" * 5000, '{"cells": [], "files": []}'],
+)
 def test_a_damaged_record_is_named_and_never_written_over(place: Path, text: str) -> None:
     path = results.path_of(NAME, "smoke")
     path.parent.mkdir(parents=True)
@@ -532,3 +535,31 @@ def test_every_record_of_the_repository_can_be_read(repo: Path, monkeypatch: pyt
 
 def test_a_seed_alone_has_no_spread(place: Path) -> None:
     assert math.isnan(run(1).table().loc[("trained", "accuracy"), "sd"])
+
+
+CELL = {"arm": "trained", "seed": 0, "metrics": {"accuracy": 0.5}, "seconds": 1.0, "key": "k", "origin": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arm": ["trained"]}, {"seed": "0"}, {"seed": 0.5}, {"metrics": [0.5]}, {"metrics": {"accuracy": "high"}},
+        {"metrics": {"accuracy": 10**400}}, {"metrics": {"accuracy": float("nan")}}, {"seconds": None}, {"key": 5},
+        {"origin": "here"}, {"seals": [{"commit": "abc"}]}, {"seals": ["abc"]}, {"seals": 5}, {"witness": []},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_record_with_a_value_of_another_kind_is_named(place: Path, change: dict[str, object]) -> None:
+    path = results.path_of(NAME, "smoke")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"cells": [CELL]}))
+    assert results.read(NAME, "smoke").value("trained", "accuracy") == 0.5
+    path.write_text(json.dumps({"cells": [CELL | change]}))
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is damaged \(TypeError: "):
+        results.read(NAME, "smoke")
+
+
+def test_a_recipe_that_lacks_a_package_says_which(place: Path) -> None:
+    edit(place, "import time", "import nowhere_to_be_found")
+    with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
+        recipes.load(NAME)

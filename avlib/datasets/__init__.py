@@ -6,12 +6,17 @@ sets that packs are made of; ``benchmarks`` reads annotation files.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from avlib import files
 from avlib.errors import unknown
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ def root(name: str, folder: Path | str | None = None) -> Path | None:
     base = folder or os.environ.get("AVLIB_DATA")
     if not base:
         return None
-    below = [Path(base), *(Path(base) / part for part in known.folders)]
+    base = Path(base).expanduser()
+    below = [base, *(base / part for part in known.folders)]
     candidates = [path for b in below for path in (b, b / "101_ObjectCategories")]
     return next((path for path in candidates if (path / known.mark).exists()), None)
 
@@ -95,6 +101,47 @@ def missing(name: str, folder: Path | str | None = None, why: str = "") -> FileN
     return FileNotFoundError(
         f"no {name} data{because}: looked in {looked} for {known.mark}, there or in {holds}. To get it: {known.get}"
     )
+
+
+def listed(folder: Path, wanted: Callable[[Path], bool]) -> tuple[list[Path], Counter[str]]:
+    """The files in a folder that are ``wanted``, by name, and how many others there are of which kind.
+
+    Hidden ones do not count; a folder that is not there holds nothing.
+    """
+    found, others = [], Counter[str]()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if not path.exists():
+            others["links that lead nowhere"] += 1
+        elif path.is_dir():
+            others["folders within a class"] += 1
+        elif not wanted(path):
+            others["files of other kinds"] += 1
+        else:
+            found.append(path)
+    return found, others
+
+
+def by_folder(folder: Path, wanted: Callable[[Path], bool]) -> tuple[dict[str, list[Path]], Counter[str]]:
+    """`listed` for each folder in a folder, by name, and how many others there are in all."""
+    found: dict[str, list[Path]] = {}
+    others = Counter[str]()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found[path.name], more = listed(path, wanted)
+            others += more
+        elif not path.exists():
+            others["links that lead nowhere"] += 1
+    return found, others
+
+
+def say_skipped(folder: Path, others: Counter[str]) -> None:
+    """One line in the log that counts what of a folder is not used; none where all is."""
+    if others:
+        _log.warning("%s: skipped %s", folder, ", ".join(f"{kind} ({count})" for kind, count in others.items()))
 
 
 def downloads() -> Path:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,9 @@ MUSIC_CATEGORIES = {
 
 FLICKR_GRID = 256
 """The XML boxes of Flickr-SoundNet lie on a grid of this many cells a side."""
+
+_FAR = 1e30
+"""No edge lies so far out, though some of the files' do lie at 10¹⁶."""
 
 Box = tuple[float, float, float, float]
 
@@ -388,7 +392,7 @@ def _collect(
     for label, item in items:
         try:
             row = read(item)
-        except (ValueError, TypeError, KeyError, ElementTree.ParseError) as error:
+        except (ValueError, LookupError, OSError, ElementTree.ParseError) as error:
             skipped.append(f"{label}: {error}")
             continue
         kept = [(_clip(box), category) for box, category in zip(row.boxes, row.categories, strict=True)]
@@ -416,10 +420,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json(path: Path | str) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_once)
+        # of bytes the parser finds out the encoding: UTF-8 with or without a mark, UTF-16 or UTF-32
+        return json.loads(Path(path).read_bytes(), object_pairs_hook=_once)
     except _TwiceError as error:
         raise ValueError(f"{path}: {error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise ValueError(f"{path}: not a JSON file: {error}") from error
 
 
@@ -433,17 +438,21 @@ def _get(row: Any, key: str, kind: type) -> Any:
     """``row[key]`` if it is there and of the right kind, else an error that names the key."""
     if not isinstance(row, dict) or key not in row:
         raise ValueError(f"no key {key!r}")
-    if not isinstance(row[key], kind) or isinstance(row[key], bool):
-        raise ValueError(f"{key!r} is {row[key]!r}, not {kind.__name__}")
-    return row[key]
+    value = row[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{key!r} is {reprlib.repr(value)}, not {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < 2**31:
+        raise ValueError(f"{key!r} is {reprlib.repr(value)}, which is too large or negative")
+    return value
 
 
 def _numbers(box: Any) -> Box:
-    if not isinstance(box, list | tuple) or len(box) != 4 or not all(isinstance(x, int | float) for x in box):
-        raise ValueError(f"{box!r} is not four numbers")
+    shown = reprlib.repr(box)
+    if not isinstance(box, list) or len(box) != 4 or not all(type(x) in (int, float) for x in box):
+        raise ValueError(f"{shown} is not four numbers")
+    if not all(abs(x) < _FAR for x in box):  # NaN neither; a whole number may have any length
+        raise ValueError(f"{shown} is not finite, or beyond {_FAR:g}")
     x1, y1, x2, y2 = (float(x) for x in box)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError(f"{box!r} is not finite")
     return x1, y1, x2, y2
 
 

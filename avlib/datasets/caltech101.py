@@ -17,6 +17,8 @@ BACKDROP = "BACKGROUND_Google"
 def photographs(root: Path | str | None = None, download: bool = True) -> dict[str, list[Path]]:
     """The files of each class, classes and files in the order of their names; an empty class is left out.
 
+    What else lies in the folders of the classes is skipped; one line in the log counts it.
+
     Args:
         root: the set's folder, or one that holds it (or holds part of its classes); else ``$AVLIB_DATA``.
         download: fetch the set where there is none.
@@ -29,11 +31,8 @@ def photographs(root: Path | str | None = None, download: bool = True) -> dict[s
         folder = _download()
     if folder is None:
         raise sets.missing("caltech101", root)
-    found = {
-        path.name: sorted(file for file in path.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        for path in sorted(folder.iterdir())
-        if path.is_dir()
-    }
+    found, others = sets.by_folder(folder, lambda file: file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    sets.say_skipped(folder, others)
     return {name: files for name, files in found.items() if files}
 
 

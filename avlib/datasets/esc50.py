@@ -1,13 +1,16 @@
 """ESC-50 and ESC-10, recordings of everyday sounds (Piczak, ACM Multimedia 2015), from a folder or from the hub.
 
 A folder is in the layout of its author: ``meta/esc50.csv`` (filename, fold, target, category, esc10, src_file, take)
-and ``audio/``; the recordings may be .wav or .ogg.
+and ``audio/``; the recordings may be .wav or .ogg, and a spreadsheet may have saved the table.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
+import io
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -54,7 +57,7 @@ def clips(root: Path | str | None = None, only_esc10: bool | None = None) -> lis
 
     Raises:
         FileNotFoundError: no data (the message says how to get them), or a recording of the table is missing.
-        ValueError: a table without the columns, or a row of it that cannot be read.
+        ValueError: a table without the columns, or a row of it that cannot be read; names the file.
     """
     folder = sets.root("esc50", root)
     if folder is None and root is not None:
@@ -70,34 +73,44 @@ def clips(root: Path | str | None = None, only_esc10: bool | None = None) -> lis
 
 def _from_folder(folder: Path) -> list[Clip]:
     table = folder / "meta" / "esc50.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise ValueError(f"{table} lacks the columns {', '.join(lacking)}")
-        found = [_row(row, table, number, folder / "audio") for number, row in enumerate(reader, 2)]
+    columns, rows = _table(table)
+    lacking = [name for name in COLUMNS if name not in columns]
+    if lacking:
+        raise ValueError(f"{table} lacks the columns {', '.join(lacking)}")
+    found = [_row(row, table, number, folder / "audio") for number, row in rows]
     if not found:
         raise ValueError(f"{table} lists no recordings")
-    absent = [str(clip.path) for clip in found if clip.path is None or not clip.path.is_file()]
+    absent = [str(clip.path) for clip in found if clip.path is None or not os.path.isfile(clip.path)]
     if absent:
         raise FileNotFoundError(f"{table} lists {len(absent)} recordings that are not there, the first: {absent[0]}")
     return found
 
 
-def _row(row: dict[str, str], table: Path, number: int, audio: Path) -> Clip:
+def _table(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[Any, Any]]]]:
+    """The columns of a table and its rows, each with its line; commas, semicolons or tabs, UTF-8 or UTF-16."""
+    raw = path.read_bytes()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return Clip(
-            filename=row["filename"],
-            fold=int(row["fold"]),
-            target=int(row["target"]),
-            category=row["category"],
-            esc10={"true": True, "false": False}[row["esc10"].strip().lower()],
-            src_file=row["src_file"],
-            take=row["take"],
-            path=audio / row["filename"],
-        )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{table}, line {number} cannot be read: {dict(row)} ({error!r})") from error
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
+        between = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+        rows = [(reader.line_num, row) for row in reader if any(row.values())]
+    except (UnicodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a table in UTF-8 or UTF-16, or is damaged: {error}") from error
+    return reader.fieldnames or (), rows
+
+
+def _row(row: dict[Any, Any], table: Path, number: int, audio: Path) -> Clip:
+    try:
+        name, fold, target, category, esc10, src_file, take = ((row[column] or "").strip() for column in COLUMNS)
+        if None in row or not (category and src_file and take) or Path(name).name != name:
+            raise ValueError("a field is empty or too much, or the recording is not in the folder audio")
+        if int(fold) not in FOLDS or int(target) not in range(50):
+            raise ValueError("the folds are 1 to 5, the targets 0 to 49")
+        small = {"true": True, "false": False}[esc10.lower()]
+        return Clip(name, int(fold), int(target), category, small, src_file, take, audio / name)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{table}, line {number} cannot be read: {str(row)[:300]} ({error!r})") from error
 
 
 def _from_hub() -> list[Clip]:

@@ -36,9 +36,13 @@ def load(name: str) -> ModuleType:
         ValueError: an unknown name (the right ones are listed), or a module that lacks a part of a recipe.
     """
     if "." in name:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"{name!r} is not the name of a module; a recipe of your own is named as package.module")
         try:
             recipe = importlib.import_module(name)
         except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise  # the recipe is there, and something that it needs is not
             raise ValueError(f"there is no module {error.name!r} to take the recipe {name!r} from") from error
     elif name in names():
         recipe = importlib.import_module(f"avlib.recipes.{name}")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -222,13 +223,22 @@ def spoken(
 ) -> tuple[SoundBank, Tensor, tuple[str, ...], tuple[tuple[Word, ...], ...]]:
     """speech, voice_M, phrases and words: every chunk of the grammar, said by every speaker.
 
-    A chunk of which espeak-ng can say nothing is silent and has no words; a warning names it.
+    A chunk that espeak-ng cannot say is silent and has no words; a warning names it. Of "a ★" it would say the "a".
     """
     chunks = grammar(classes, places).chunks
-    said = speech.say_all([(chunk, who) for who in speech.SPEAKERS for chunk in chunks])
-    silent = [chunk for chunk, (_, words) in zip(chunks, said, strict=False) if not words]
+    names = [(name, {name, with_article(name)}) for name in map(readable, classes)]
+    names += [(name, {f"the {name}"}) for name in map(readable, places)]
+    # the names by themselves come last, where they change nothing of what is said before
+    lines = [(chunk, who) for who in speech.SPEAKERS for chunk in chunks]
+    spoken = speech.say_all(lines + [(name, speech.SPEAKERS[0]) for name, _ in names])
+    said, alone = spoken[: len(lines)], spoken[len(lines) :]
+    silent = {chunk for chunk, (_, words) in zip(chunks, said, strict=False) if not words}
+    for (_, own), (_, words) in zip(names, alone, strict=True):
+        silent |= set() if words else own
     if silent:
-        _log.warning("nothing can be spoken of %s: it stays silent in spoken captions", ", ".join(map(repr, silent)))
+        listed = ", ".join(repr(chunk) for chunk in chunks if chunk in silent)
+        _log.warning("nothing can be spoken of %s: it stays silent in spoken captions", listed)
+    said = [(np.zeros(1), ()) if chunks[n % len(chunks)] in silent else row for n, row in enumerate(said)]
     rows = [
         (level(wave, fade=(0.002, 0.01)), n % len(chunks), speech.SPEAKER_SPLIT[n // len(chunks)])
         for n, (wave, _) in enumerate(said)

@@ -28,7 +28,7 @@ def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
     Args:
         name: ``"orchestra"`` (from installed packages alone), ``"esc"``, ``"photos"`` or ``"folder:PATH"``.
         folder: where the recordings and photographs of ``esc`` and ``photos`` are; else ``$AVLIB_DATA``.
-        options: what the builder of ``esc`` and ``photos`` takes, for instance ``train_folds``.
+        options: what the builder takes: ``train_folds`` of ``esc`` and ``photos``, ``shortest`` of a folder.
 
     Raises:
         ValueError: an unknown name; the right ones are listed.
@@ -41,7 +41,7 @@ def build(name: str, folder: Path | str | None = None, **options: Any) -> Pack:
     from avlib.world import recorded
 
     if name.startswith("folder:"):
-        return recorded.folder(Path(name.removeprefix("folder:")))
+        return recorded.folder(Path(name.removeprefix("folder:")), **options)
     builders = {"esc": recorded.esc, "photos": recorded.photos}
     if name not in builders:
         raise unknown("pack", name, NAMES)

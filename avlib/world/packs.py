@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,9 @@ PICTURE, BACKDROP = 96, 192
 
 _ZIP = ":zip:"
 """What follows the name of a packed tensor in a file; its shape comes after that."""
+_DENSEST = 1032
+"""So many bytes at most come out of one that zlib packed."""
+_ANY = 2**31
 
 
 class PackError(ValueError):
@@ -230,8 +233,13 @@ def _unpacked(name: str, value: Tensor) -> tuple[str, Tensor]:
         return name, value
     name, text = name.split(_ZIP)
     shape = [int(n) for n in text.split("x")]
-    raw = np.frombuffer(bytearray(zlib.decompress(value.numpy().tobytes())), np.uint8)
-    bytes_NE = np.ascontiguousarray(raw.reshape(-1, math.prod(shape)).T)
+    count, unpacker = math.prod(shape), zlib.decompressobj()
+    if not 0 < count <= _DENSEST * value.numel():
+        raise ValueError(f"{name} cannot hold {text} numbers in {value.numel()} bytes")
+    raw = unpacker.decompress(value.numpy().tobytes(), 2 * count + 1)  # never more than the shape asks for
+    if len(raw) not in (count, 2 * count) or not unpacker.eof:
+        raise ValueError(f"{name} does not hold {text} numbers, as it says")
+    bytes_NE = np.ascontiguousarray(np.frombuffer(bytearray(raw), np.uint8).reshape(-1, count).T)
     return name, torch.from_numpy(bytes_NE.view(np.uint8 if bytes_NE.shape[1] == 1 else np.int16)).view(shape)
 
 
@@ -240,13 +248,96 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list | tuple) else value
 
 
+def _unflatten(tensors: dict[str, Tensor], rest: dict[str, Any]) -> Pack:
+    """Inverse of `_flatten`; whatever is left over or lacking is an error."""
+    made: dict[str, Any] = {}
+    banks = {field.name: [part.name for part in fields(SoundBank)] for field in fields(Pack) if "Bank" in field.type}
+    names = [f"{bank}.{part}" for bank, parts in banks.items() for part in parts]
+    names += [field.name for field in fields(Pack) if field.type == "Tensor"]
+    texts = [field.name for field in fields(Pack) if field.name not in {*banks, *names}]
+    differ = [n for found, known in ((tensors, names), (rest, texts)) for n in sorted(found.keys() ^ set(known))]
+    if differ:
+        raise ValueError(f"lacks, or should not have, {', '.join(differ)}")
+    made |= {bank: SoundBank(**{part: tensors[f"{bank}.{part}"] for part in parts}) for bank, parts in banks.items()}
+    made |= {name: value for name, value in tensors.items() if "." not in name}
+    made |= {name: _tuples(value) for name, value in rest.items()}
+    words = tuple(tuple(Word(*word) for word in row) for row in made.pop("words"))
+    return Pack(**made, words=words)
+
+
+def _check_texts(pack: Pack) -> None:
+    """Raise ValueError where a name is none, or there are not as many as there should be."""
+    for name in ("classes", "places", "hands", "phrases", "licences", "families"):
+        value = getattr(pack, name)
+        rows = value if name == "families" else (value,)
+        if not isinstance(value, tuple) or not all(
+            isinstance(row, tuple) and all(isinstance(text, str) for text in row) for row in rows
+        ):
+            raise ValueError(f"{name} is not made of texts")
+    if not isinstance(pack.name, str) or not isinstance(pack.photographic, bool):
+        raise ValueError("name is no text, or photographic is neither true nor false")
+    for words in pack.words:
+        for word in words:
+            if not isinstance(word.text, str) or not all(isinstance(t, int | float) for t in (word.start, word.end)):
+                raise ValueError(f"{word} is not a text with two times")
+    if len(pack.families) != len(pack.classes) or len(pack.words) != len(pack.speech):
+        raise ValueError("there are not as many families as classes, or as many rows of words as of speech")
+
+
+def _indices(pack: Pack) -> Iterator[tuple[str, Tensor, int, int]]:
+    """Every column of whole numbers: its name, itself, how many rows it should have, and what each is below."""
+    for kind, kinds in (("picture", pack.classes), ("backdrop", pack.places)):
+        rows = len(getattr(pack, f"{kind}_MCHW"))
+        yield f"{kind}_label_M", getattr(pack, f"{kind}_label_M"), rows, len(kinds)
+        yield f"{kind}_split_M", getattr(pack, f"{kind}_split_M"), rows, 3
+    for part, below in (("drawing", _ANY), ("form", _ANY), ("hand", len(pack.hands))):
+        yield f"picture_{part}_M", getattr(pack, f"picture_{part}_M"), len(pack.picture_MCHW), below
+    yield "faces_split_M", pack.faces_split_M, len(pack.faces_MCHW), 3
+    yield "faces_hand_M", pack.faces_hand_M, len(pack.faces_MCHW), _ANY
+    yield "voice_M", pack.voice_M, len(pack.speech), _ANY
+    for name, below in (("sounds", len(pack.classes)), ("ambience", len(pack.places)), ("speech", len(pack.phrases))):
+        bank = getattr(pack, name)
+        bounds = {"start_M": len(bank.data_S) + 1, "length_M": len(bank.data_S) + 1, "label_M": below, "split_M": 3}
+        yield from ((f"{name}.{part}", getattr(bank, part), len(bank), bound) for part, bound in bounds.items())
+
+
+def _check(pack: Pack) -> None:
+    """Raise ValueError where the parts of a pack do not fit each other; the message names the part."""
+    rows = len(pack.picture_MCHW)
+    shapes: dict[str, tuple[Tensor, torch.dtype, tuple[int, ...]]] = {
+        "picture_MCHW": (pack.picture_MCHW, torch.uint8, (rows, 4, PICTURE, PICTURE)),
+        "backdrop_MCHW": (pack.backdrop_MCHW, torch.uint8, (len(pack.backdrop_MCHW), 3, BACKDROP, BACKDROP)),
+        "faces_MCHW": (pack.faces_MCHW, torch.uint8, (len(pack.faces_MCHW), 4, PICTURE, PICTURE)),
+        "picture_hue_M": (pack.picture_hue_M, torch.float32, (rows,)),
+        "picture_chroma_M": (pack.picture_chroma_M, torch.float32, (rows,)),
+    }
+    banks = {name: getattr(pack, name) for name in ("sounds", "ambience", "speech")}
+    shapes |= {f"{n}.data_S": (bank.data_S, torch.int16, (bank.data_S.numel(),)) for n, bank in banks.items()}
+    _check_texts(pack)
+    numbers = tuple(_indices(pack))
+    shapes |= {name: (value, torch.int64, (count,)) for name, value, count, _ in numbers}
+    for name, (value, dtype, shape) in shapes.items():
+        if value.dtype != dtype or value.shape != shape:
+            raise ValueError(f"{name} is {value.dtype} of {tuple(value.shape)}, not {dtype} of {shape}")
+    for name, value, count, below in numbers:
+        if count and not 0 <= int(value.min()) <= int(value.max()) < below:
+            raise ValueError(f"{name} holds numbers outside 0…{below - 1}")
+    for name, bank in banks.items():
+        if len(bank) and int((bank.start_M + bank.length_M).max()) > len(bank.data_S):
+            raise ValueError(f"a recording of {name} ends after its last sample")
+
+
 def save(pack: Pack, path: Path | str) -> Path:
     """Write one file, sounds and pictures zipped; the old one stays until the new one is whole.
+
+    Beside the content it holds its ``sha256``, which `read` compares.
 
     Raises:
         OSError: it cannot be written; names pack and file.
     """
     tensors, text = _flatten(pack)
+    # with the rest, and not beside it: safetensors writes several texts in an order of chance
+    text = json.dumps(json.loads(text) | {"sha256": pack.sha256}, ensure_ascii=False, sort_keys=True)
     tensors = dict(_packed(name, value) for name, value in tensors.items())
     # a copy of each: two parts of a pack may be the same tensor
     whole = {name: value.contiguous().cpu().clone() for name, value in tensors.items()}
@@ -267,23 +358,22 @@ def read(path: Path | str) -> Pack:
 
     Raises:
         FileNotFoundError: no such file.
-        PackError: the file is damaged, or not a pack.
+        PackError: the file is damaged, or not a pack, or its parts do not fit each other.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"there is no compiled pack {path}")
     try:
         with safe_open(path, "pt") as file:
-            text = json.loads((file.metadata() or {})["pack"])
+            text = json.loads((file.metadata() or {}).get("pack", "null"))
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors: dict[str, Any] = dict(_unpacked(name, value) for name, value in stored.items())
-        words = tuple(tuple(Word(*word) for word in row) for row in text.pop("words"))
-        for field in fields(Pack):
-            parts = {n.split(".")[1]: t for n, t in tensors.items() if n.startswith(f"{field.name}.")}
-            if parts:
-                tensors[field.name] = SoundBank(**parts)
-        whole = {n: t for n, t in tensors.items() if "." not in n}
-        rest: dict[str, Any] = {n: _tuples(v) for n, v in text.items()}
-        return Pack(**whole, **rest, words=words)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RuntimeError, zlib.error) as error:
+        if not isinstance(text, dict):
+            raise ValueError("it says nothing of a pack")
+        sha256 = text.pop("sha256", None)
+        pack = _unflatten(dict(_unpacked(name, value) for name, value in stored.items()), text)
+        _check(pack)
+        if sha256 not in (None, pack.sha256):
+            raise ValueError("its content is not what was written")
+    except (SafetensorError, TypeError, ValueError, OSError, RuntimeError, OverflowError, zlib.error) as error:
         raise PackError(f"{path} is not a compiled pack, or is damaged: {error}") from error
+    return pack

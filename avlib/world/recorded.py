@@ -7,6 +7,7 @@ What a source lacks (backdrops, voices, faces) comes from the default pack.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -114,10 +115,11 @@ Row = tuple[np.ndarray, int, int]
 # ------------------------------------------------------------------------------------------------ parts and splits
 
 
-def active_parts(wave_S: np.ndarray) -> list[np.ndarray]:
+def active_parts(wave_S: np.ndarray, shortest: float = SHORTEST) -> list[np.ndarray]:
     """The audible parts of a recording, each at most `LONGEST` s, in their order; [] where it is silent.
 
-    A part ends where the sound stays `QUIET` dB below the recording's loudest 20 ms for `GAP` s.
+    A part ends where the sound stays `QUIET` dB below the recording's loudest 20 ms for `GAP` s; one of less than
+    ``shortest`` s is left out.
     """
     hop = SAMPLE_RATE // 50
     frame_LH = np.resize(wave_S, (-(-len(wave_S) // hop), hop)) if len(wave_S) >= hop else wave_S[None]
@@ -129,7 +131,7 @@ def active_parts(wave_S: np.ndarray) -> list[np.ndarray]:
     for run in np.split(heard, np.nonzero(np.diff(heard) > GAP * 50)[0] + 1):
         start, end = int(run[0]) * hop, min((int(run[-1]) + 1) * hop, len(wave_S))
         pieces = max(1, -(-(end - start) // round(LONGEST * SAMPLE_RATE)))
-        found += [part for part in np.array_split(wave_S[start:end], pieces) if len(part) >= SHORTEST * SAMPLE_RATE]
+        found += [part for part in np.array_split(wave_S[start:end], pieces) if len(part) >= shortest * SAMPLE_RATE]
     longest = sorted(range(len(found)), key=lambda n: -len(found[n]))[:PARTS]
     return [found[n] for n in sorted(longest)]
 
@@ -328,23 +330,37 @@ def photos(folder: Path | None = None, train_folds: Sequence[int] = (1, 2, 3)) -
 # --------------------------------------------------------------------------------------------------- own folders
 
 
-def _listed(folder: Path) -> list[Path]:
-    """The media files of a folder; notes and hidden files are no media."""
-    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    return [path for path in files if not path.name.startswith(".") and path.suffix.lower() not in _IGNORED]
+def _is_media(file: Path) -> bool:
+    """Not notes and the like."""
+    return file.suffix.lower() not in _IGNORED
 
 
-def _classes(folder: Path) -> list[str]:
-    for part in ("images", "sounds"):
-        if not (folder / part).is_dir():
+def _own_files(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], Counter[str]]:
+    """part (images, sounds, backdrops) → class or place → files; and how many of what else there is."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    skipped = Counter[str]()
+    for part in ("images", "sounds", "backdrops"):
+        if part != "backdrops" and not (folder / part).is_dir():
             raise FileNotFoundError(f"no folder {folder / part}; a pack needs images/<class>/* and sounds/<class>/*")
-    names = sorted(
-        {path.name for part in ("images", "sounds") for path in (folder / part).iterdir()
-         if path.is_dir() and not path.name.startswith(".")}
-    )  # fmt: skip
+        found[part], others = datasets.by_folder(folder / part, _is_media)
+        loose, _ = datasets.listed(folder / part, _is_media)
+        if part == "backdrops" and loose:
+            found[part]["backdrop"] = found[part].get("backdrop", []) + loose
+        elif loose:
+            others["files outside of a class"] += len(loose)
+        skipped += others
+    for name in chain([folder.name], *found.values()):
+        if name.encode("utf-8", "ignore").decode() != name:
+            raise PackError(f"the folder {name!r} in {str(folder)!r} has a name that is not in UTF-8: rename it")
+    return found, skipped
+
+
+def _classes(folder: Path, found: dict[str, dict[str, list[Path]]]) -> list[str]:
+    """Every class that has pictures or sounds; each must have both."""
+    names = sorted({*found["images"], *found["sounds"]})
     for name in names:
         for part in ("images", "sounds"):
-            if not _listed(folder / part / name):
+            if not found[part].get(name):
                 raise PackError(f"class {name!r} has no {part}: {folder / part / name} is empty or missing")
     if len(names) < 2:
         raise PackError(f"{folder} holds {len(names)} classes; a pack needs two or more")
@@ -361,44 +377,69 @@ def _own_picture(path: Path) -> tuple[np.ndarray, bool]:
     return drawings.square(Image.fromarray(image_HWC), PICTURE), False
 
 
-def _own_backdrops(folder: Path) -> dict[str, object]:
-    """From backdrops/<place>/*, or from the files in backdrops/ itself as one place; {} where there are none."""
-    below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    groups = {path.name: _listed(path) for path in below} | ({"backdrop": _listed(folder)} if _listed(folder) else {})
-    groups = {place: files for place, files in groups.items() if files}
-    if not groups:
-        return {}
-    return _backdrops({place: [_photograph(path, BACKDROP) for path in files] for place, files in groups.items()})
+def _say_shared(folder: Path, found: dict[str, dict[str, list[Path]]]) -> None:
+    """Name the classes and places that have too few files for three splits."""
+    few = [f"{name} ({part})" for part in found for name, files in found[part].items() if 0 < len(files) < 3]
+    if few:
+        _log.warning("%s: fewer than three files, so that splits share them: %s", folder, ", ".join(few))
 
 
-def folder(path: Path) -> Pack:
+def folder(path: Path, shortest: float = SHORTEST) -> Pack:
     """Anyone's own: ``images/<class>/*``, ``sounds/<class>/*`` and, if wanted, ``backdrops/<place>/*``.
 
     Pictures with transparent parts are cut-outs; the others are photographs, of which the middle square is kept.
-    The splits are by file. A class with fewer than three files shows or plays one of them in several splits.
+    The splits are by file. A class with fewer than three files shows or plays one of them in several splits; a line in
+    the log names it. Another line counts what was skipped: links that lead nowhere, folders in folders, notes.
+
+    Args:
+        path: the folder; ``~`` is one's home.
+        shortest: s, how long a part of a sound must be heard to be used.
 
     Raises:
         FileNotFoundError: ``images`` or ``sounds`` is missing.
-        PackError: fewer than two classes, a class without pictures or sounds, a sound that is too short.
+        PackError: fewer than two classes, a class without pictures or sounds, a sound that is too short, a name that is
+            not in UTF-8.
         MediaError: a file that cannot be read; each is named.
+        ValueError: a shortest part of no length, or above `LONGEST`.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if not 0 < shortest <= LONGEST:
+        raise ValueError(f"shortest={shortest} s must be above 0 and at most {LONGEST}")
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}")
-    classes = _classes(path)
-    rows, heard, opaque = [], [], []
-    for label, name in enumerate(classes):
-        files = _listed(path / "images" / name)
-        for file, split in spread(files):
-            image, photograph = _own_picture(file)
-            rows.append(Picture(image, label, split, label * 100_000 + files.index(file)))
-            opaque.append(photograph)
-        for file, split in spread(_listed(path / "sounds" / name)):
-            parts = active_parts(media.read_audio(file).numpy())
-            if not parts:
-                raise PackError(f"{file} is shorter than {SHORTEST} s")
-            heard += [(level(part), label, split) for part in parts]
-    rest = _own_backdrops(path / "backdrops")
-    licences = (f"Pictures and sounds: the folder {path.name}, whose owner says who may use them", sounds_note())
+    found, skipped = _own_files(path)
+    datasets.say_skipped(path, skipped)
+    classes = _classes(path, found)
+    _say_shared(path, found)
+    rows, opaque = _own_pictures([found["images"][name] for name in classes])
+    heard = _own_sounds([found["sounds"][name] for name in classes], shortest)
+    places = {place: files for place, files in found["backdrops"].items() if files}
+    behind = {place: [_photograph(file, BACKDROP) for file in files] for place, files in places.items()}
+    rest = _backdrops(behind) if behind else {}
+    title = path.name or path.resolve().name
+    licences = (f"Pictures and sounds: the folder {title}, whose owner says who may use them", sounds_note())
     seen = _photographed(rows)
-    return _assemble(f"folder:{path.name}", classes, seen, bank(heard), licences, photographic=any(opaque), **rest)
+    return _assemble(f"folder:{title}", classes, seen, bank(heard), licences, photographic=opaque, **rest)
+
+
+def _own_pictures(files: Sequence[Sequence[Path]]) -> tuple[list[Picture], bool]:
+    """The pictures of each class, and whether any of them is a photograph."""
+    rows, photographs = [], []
+    for label, paths in enumerate(files):
+        for path, split in spread(paths):
+            image, photograph = _own_picture(path)
+            rows.append(Picture(image, label, split, label * 100_000 + paths.index(path)))
+            photographs.append(photograph)
+    return rows, any(photographs)
+
+
+def _own_sounds(files: Sequence[Sequence[Path]], shortest: float) -> list[Row]:
+    """The audible parts of the sounds of each class."""
+    rows: list[Row] = []
+    for label, paths in enumerate(files):
+        for path, split in spread(paths):
+            parts = active_parts(media.read_audio(path).numpy(), shortest)
+            if not parts:
+                raise PackError(f"{path}: no part of it is heard for {shortest} s; a smaller `shortest` takes less")
+            rows += [(level(part), label, split) for part in parts]
+    return rows

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -345,3 +346,76 @@ def test_equal_maps_of_all_classes_find_nothing_on_the_real_duets(folder: Path) 
     map_KYX = torch.rand(1, 7, 7).expand(len(classes), -1, -1)
     score = benchmarks.music_mix(sample, {frame.key: map_KYX for frame in sample.frames}, classes, side=56)
     assert (score.ciou.count, score.ciou.mean, score.nsa) == (40, 0, 1)
+
+
+ODD = (None, True, "", [], {}, -1, 10**400, 1e400, [1], {"a": 1}, "\ud800", 2**63, [[[[]]]], 0.5)
+DOCUMENTS: dict[str, Any] = {
+    "vggss": [{"file": "a", "class": "dog", "bbox": [[0.1, 0.2, 0.3, 0.4]]}, {"file": "b", "class": "cat", "bbox": []}],
+    "music": {"a/b.jpg": music_row()},
+    "audioset": {"a/1": {"bbox": [{"normbox": [0.1, 0.2, 0.3, 0.4], "category": 1}]}},
+    "music_videos": {"videos": {"flute": ["a", "b"], "flute violin": ["c"]}},
+}
+
+
+def changed(value: Any, random: Random) -> Any:
+    """A document with something else in one place, or without that place."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    if not keys or random.random() < 0.15:
+        return random.choice(ODD)
+    at = random.choice(keys)
+    kept = value if isinstance(value, dict) else dict(enumerate(value))
+    made = {k: changed(v, random) if k == at else v for k, v in kept.items() if k != at or random.random() < 0.9}
+    return made if isinstance(value, dict) else list(made.values())
+
+
+def use(found: Any) -> None:
+    """Whatever was read can be worked with."""
+    if isinstance(found, Annotations):
+        assert found.report()
+        assert all(frame.class_masks(4).keys() == set(frame.categories) for frame in found.frames)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_whatever_a_json_file_holds_it_is_read_or_named(tmp_path: Path, name: str) -> None:
+    file, random, read = tmp_path / "f.json", Random(0), getattr(benchmarks, name)
+    for _ in range(150):
+        raw = bytearray(json.dumps(changed(DOCUMENTS[name], random)).encode(random.choice(("utf-8", "utf-16"))))
+        if random.random() < 0.3:
+            raw[random.randrange(len(raw))] = random.randrange(256)
+        file.write_bytes(raw)
+        try:
+            use(read(file))
+        except ValueError as error:
+            assert str(error).startswith(f"{file}: ")
+
+
+HOPELESS = (b"", b"\xff\xfe", b"\xe9\xe8", b"[" * 100_000, b'{"a":' * 990, b"[1" + b"0" * 5000 + b"]")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_json_file_in_another_encoding_or_beyond_reading(tmp_path: Path, name: str) -> None:
+    read, text = getattr(benchmarks, name), json.dumps(DOCUMENTS[name])
+    expected = read(write(tmp_path / "f.json", text))
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / "f.json").write_bytes(text.encode(encoding))
+        assert read(tmp_path / "f.json") == expected
+    for raw in HOPELESS:
+        (tmp_path / "f.json").write_bytes(raw)
+        with pytest.raises(ValueError, match=r"f\.json: not a JSON file"):
+            read(tmp_path / "f.json")
+
+
+def test_whatever_an_xml_file_holds_it_is_read_or_named(tmp_path: Path) -> None:
+    file, random = tmp_path / "1.xml", Random(0)
+    text = '<?xml version="1.0" encoding="utf-8"?>' + flickr_xml((4, 4, 40, 40))
+    odd = [text.replace("utf-8", other) for other in ("foo", "utf-7", "utf-32", "big5", "base64", "punycode")]
+    odd += [text.replace(">4<", f">{value}<") for value in ("1e400", "9" * 5000, "nan", "", "1_0", "x")]
+    for n in range(150):
+        raw = bytearray((odd[n] if n < len(odd) else text).encode())
+        if n >= len(odd):
+            raw[random.randrange(len(raw))] = random.randrange(256)
+        file.write_bytes(raw)
+        try:
+            use(benchmarks.flickr(tmp_path))
+        except ValueError as error:
+            assert str(error).startswith(f"{tmp_path}: ") and "1.xml" in str(error)

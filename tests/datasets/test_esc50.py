@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import datasets as hub
 import pytest
@@ -186,3 +187,82 @@ def test_the_real_photographs(real_data: Path) -> None:
     assert len(found["rooster"]) > 40
     assert caltech101.BACKDROP in found
     assert sum(map(len, found.values())) == len(list((real_data / "caltech101-sounding").glob("*/*.jpg")))
+
+
+def test_photographs_that_are_skipped_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "101_ObjectCategories"
+    (place / "accordion" / "deeper").mkdir(parents=True)
+    for name in ("a.jpg", "notes.txt", ".hidden"):
+        (place / "accordion" / name).write_bytes(b"-")
+    (place / "accordion" / "b.jpg").symlink_to("nowhere.jpg")
+    assert caltech101.photographs(tmp_path, download=False) == {"accordion": [place / "accordion" / "a.jpg"]}
+    (said,) = caplog.messages
+    assert said == f"{place}: skipped links that lead nowhere (1), folders within a class (1), files of other kinds (1)"
+
+
+def test_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("AVLIB_DATA", "~/esc50")
+    assert sets.root("esc50") == folder
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_saved(folder: Path, encoding: str, between: str) -> None:
+    expected, table = esc50.clips(folder), folder / "meta" / "esc50.csv"
+    text = table.read_text().replace(",", between).replace("True", "TRUE") + 6 * between + "\n"
+    table.write_bytes(text.encode(encoding))
+    assert esc50.clips(folder) == expected
+
+
+FIELDS = (
+    "",
+    "-1",
+    "1e9",
+    "9" * 5000,
+    "x" * 300,
+    "../../etc/passwd",
+    "/etc/passwd",
+    "\0",
+    "ü",
+    '"',
+    "nan",
+    "1.0",
+    "a\nb",
+)
+
+
+def test_whatever_the_table_holds_it_is_read_or_named(folder: Path) -> None:
+    table, random = folder / "meta" / "esc50.csv", Random(0)
+    whole = table.read_bytes()
+    for n in range(150):
+        raw = bytearray(whole)
+        if n % 2:
+            raw[random.randrange(len(raw))] = random.randrange(256)
+        else:
+            lines = [line.split(",") for line in whole.decode().splitlines()]
+            row = random.choice(lines)
+            row[random.randrange(7)] = random.choice(FIELDS)
+            raw = bytearray("\n".join(map(",".join, lines)).encode())
+        table.write_bytes(raw)
+        try:
+            assert len(esc50.clips(folder)) == 10
+        except (ValueError, FileNotFoundError) as error:
+            assert str(error).startswith(str(table))
+
+
+@pytest.mark.parametrize(
+    "change", [{"fold": "6"}, {"target": "50"}, {"filename": "/etc/hostname"}, {"category": ""}, {"take": '"'}]
+)
+def test_a_field_that_cannot_be_is_named(tmp_path: Path, change: dict[str, str]) -> None:
+    table = rows()
+    table[3] |= change
+    with pytest.raises(ValueError, match=r"esc50\.csv, line 5 cannot be read" if "take" not in change else "damaged"):
+        esc50.clips(unquoted(write(tmp_path / "esc50", rows()), table))
+
+
+def unquoted(folder: Path, table: list[dict[str, str]]) -> Path:
+    """The same folder with another table, its fields as they are."""
+    lines = [",".join(table[0]), *(",".join(row.values()) for row in table)]
+    (folder / "meta" / "esc50.csv").write_text("\n".join(lines))
+    return folder

@@ -10,9 +10,10 @@ import pytest
 import torch
 from scipy.stats import chi2_contingency
 
+from avlib.datasets import benchmarks
 from avlib.text import split
 from avlib.types import SAMPLE_RATE, Word
-from avlib.world import World, language, library, presets, scenes, speech
+from avlib.world import World, language, library, presets, recorded, scenes, speech
 from avlib.world.packs import Pack
 from avlib.world.scenes import SPLITS, Draws
 
@@ -315,6 +316,27 @@ def test_what_cannot_be_spoken_is_silent_and_named(monkeypatch: pytest.MonkeyPat
         bank, _, phrases, words = language.spoken(("★", "☃"), ())
     assert "nothing can be spoken of 'a ★', '★'" in caplog.text and "☃" not in caplog.text
     assert words[phrases.index("★")] == () and int(bank.length_M[phrases.index("★")]) == 1
+
+
+def test_an_article_alone_is_not_the_name_of_a_thing(odd: Pack) -> None:
+    """espeak-ng says the "a" of "a ★"."""
+    for phrase in ("★", "a ★"):
+        rows = (odd.speech.label_M == odd.phrases.index(phrase)).nonzero()[:, 0].tolist()
+        assert rows and all(odd.words[m] == () and int(odd.speech.length_M[m]) == 1 for m in rows)
+
+
+PUBLIC = (
+    *recorded.ESC, *benchmarks.MUSIC_CATEGORIES.values(), "air_conditioner", "car_horn", "children_playing", "dog_bark",
+    "drilling", "engine_idling", "gun_shot", "jackhammer", "siren", "street_music",
+)  # fmt: skip
+"""Categories of ESC-50, MUSIC and UrbanSound8K, as their files spell them."""
+
+
+def test_the_names_of_public_classes_are_spoken_word_by_word() -> None:
+    lines = [language.with_article(name) for name in PUBLIC]
+    for line, (wave, words) in zip(lines, speech.say_all([(line, speech.SPEAKERS[0]) for line in lines]), strict=True):
+        assert [word.text for word in words] == line.split() and "_" not in line
+        assert all(0 <= word.start < word.end <= len(wave) / SAMPLE_RATE + 0.01 for word in words)
 
 
 def test_speech_of_another_grammar_is_an_error(orchestra: Pack) -> None:

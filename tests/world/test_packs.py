@@ -1,12 +1,15 @@
 """Packs: what is in the default one, one file a pack, and a pack of anyone's own files."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +17,15 @@ import soundfile
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from avlib import files
-from avlib.types import SAMPLE_RATE
+from avlib.types import SAMPLE_RATE, Word
 from avlib.world import colours, drawings, library, packs, recorded
 from avlib.world import orchestra as orchestra_module
-from avlib.world.packs import Pack, PackError
+from avlib.world.packs import Pack, PackError, SoundBank
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +33,22 @@ def orchestra() -> Pack:
     return library.load("orchestra")
 
 
+def first(bank: SoundBank, count: int) -> SoundBank:
+    """The first recordings of a bank."""
+    parts = {field.name: getattr(bank, field.name)[:count] for field in fields(bank)}
+    return SoundBank(**parts | {"data_S": bank.data_S[: int(bank.length_M[:count].sum())]})
+
+
 @pytest.fixture(scope="module")
 def small(orchestra: Pack) -> Pack:
     """A few entries of the default pack: quick to write and read."""
-    return replace(
-        orchestra, backdrop_MCHW=orchestra.backdrop_MCHW[:2], sounds=orchestra.ambience, words=orchestra.words[:3]
-    )
+    fewer = {
+        field.name: getattr(orchestra, field.name)[:2]
+        for field in fields(orchestra)
+        if field.name.startswith(("picture_", "backdrop_", "faces_")) or field.name in ("voice_M", "words")
+    }
+    banks = {name: first(getattr(orchestra, name), 2) for name in ("sounds", "ambience", "speech")}
+    return replace(orchestra, **fewer, **banks)
 
 
 @pytest.fixture
@@ -246,6 +260,86 @@ def test_a_damaged_file_and_a_file_of_another_kind_are_named(small: Pack, tmp_pa
         library.load(str(tmp_path / "none.safetensors"))
 
 
+def test_flipped_bytes_anywhere_are_found(small: Pack, tmp_path: Path) -> None:
+    file = packs.save(small, tmp_path / "s.safetensors")
+    whole, random = file.read_bytes(), np.random.default_rng(0)
+    head = int.from_bytes(whole[:8], "little") + 8
+    for n in range(60):
+        flipped = bytearray(whole)
+        flipped[random.integers(head if n % 2 else len(whole))] ^= 1 << random.integers(8)
+        file.write_bytes(flipped)
+        with pytest.raises(PackError, match=r"s\.safetensors is not a compiled pack, or is damaged"):
+            packs.read(file)
+
+
+DISAGREE = {
+    "sounds.label_M": lambda p: {"sounds": replace(p.sounds, label_M=p.sounds.label_M + 99)},
+    "sounds.split_M": lambda p: {"sounds": replace(p.sounds, split_M=p.sounds.split_M - 1)},
+    "sounds.start_M": lambda p: {"sounds": replace(p.sounds, start_M=p.sounds.start_M.double())},
+    "ambience.length_M": lambda p: {"ambience": replace(p.ambience, length_M=p.ambience.length_M[:1])},
+    "a recording of speech ends after its last": lambda p: {"speech": replace(p.speech, start_M=p.speech.length_M)},
+    "speech.data_S": lambda p: {"speech": replace(p.speech, data_S=p.speech.data_S.reshape(1, -1))},
+    "picture_split_M": lambda p: {"picture_split_M": p.picture_split_M[:1]},
+    "picture_hand_M": lambda p: {"hands": p.hands[:1], "picture_hand_M": p.picture_hand_M + 1},
+    "picture_MCHW": lambda p: {"picture_MCHW": p.picture_MCHW[:, :3]},
+    "backdrop_MCHW": lambda p: {"backdrop_MCHW": p.backdrop_MCHW.short()},
+    "voice_M": lambda p: {"voice_M": p.voice_M[:0]},
+    "as many families as classes": lambda p: {"families": p.families[1:]},
+    "as many rows of words": lambda p: {"words": p.words[1:]},
+    "is not a text with two times": lambda p: {"words": ((Word(1, 0.0, 1.0),), ())},
+    "classes is not made of texts": lambda p: {"classes": (*p.classes[:-1], 5)},
+    "families is not made of texts": lambda p: {"families": p.classes},
+    "photographic is neither": lambda p: {"photographic": "no"},
+}
+
+
+@pytest.mark.parametrize("what", DISAGREE)
+def test_a_pack_whose_parts_disagree_is_refused(what: str, small: Pack, tmp_path: Path) -> None:
+    file = packs.save(replace(small, **DISAGREE[what](small)), tmp_path / "s.safetensors")
+    with pytest.raises(PackError, match=rf"s\.safetensors is not a compiled pack, or is damaged: .*{what}"):
+        packs.read(file)
+
+
+def rewritten(file: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], Any]) -> Path:
+    """A pack's file with other tensors or texts."""
+    with safe_open(file, "pt") as old:
+        text, tensors = json.loads(old.metadata()["pack"]), {name: old.get_tensor(name) for name in old.keys()}  # noqa: SIM118
+    change(tensors, text)
+    save_file(tensors, file, {"pack": json.dumps(text)})
+    return file
+
+
+def test_a_pack_without_a_hash_is_read(small: Pack, tmp_path: Path) -> None:
+    file = rewritten(packs.save(small, tmp_path / "s.safetensors"), lambda tensors, text: text.pop("sha256"))
+    assert packs.read(file).sha256 == small.sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors, text: text.pop("places"), "lacks, or should not have, places"),
+        (lambda tensors, text: text.update(sounds=5), "lacks, or should not have, sounds"),
+        (lambda tensors, text: text.update(classes=text["classes"][::-1]), "its content is not what was written"),
+        (lambda tensors, text: tensors.pop("sounds.label_M"), r"lacks, or should not have, sounds\.label_M"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x9999999"), "faces_MCHW cannot hold 2x4x96x96x9999999"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x3"), "faces_MCHW does not hold 2x4x96x96x3 numbers"),
+        (lambda tensors, text: rename(tensors, "faces_MCHW", "x-1"), "faces_MCHW cannot hold 2x4x96x96x-1"),
+    ],
+)  # fmt: skip
+def test_what_a_file_lacks_or_has_too_much_is_named(
+    change: Callable[..., Any], message: str, small: Pack, tmp_path: Path
+) -> None:
+    file = rewritten(packs.save(small, tmp_path / "s.safetensors"), change)
+    with pytest.raises(PackError, match=rf"s\.safetensors is not a compiled pack, or is damaged: {message}"):
+        packs.read(file)
+
+
+def rename(tensors: dict[str, Tensor], begin: str, end: str) -> None:
+    """A false length: more numbers than the file has."""
+    name = next(name for name in tensors if name.startswith(begin))
+    tensors[name + end] = tensors.pop(name)
+
+
 def test_a_failed_write_leaves_the_old_file(small: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = packs.save(small, tmp_path / "s.safetensors")
     before = file.read_bytes()
@@ -384,13 +478,65 @@ def empty(folder: Path) -> None:
         (lambda own: (own / "sounds" / "cat" / "0.wav").write_bytes(b"x" * 500), r"cat/0\.wav: not a media file"),
         (lambda own: (own / "images" / "cat" / "0.jpg").write_bytes(b""), r"cat/0\.jpg: the file is empty"),
         (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.zeros(9000), 16_000), r"0\.wav: .*silent"),
-        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), 16_000), r"0\.wav is shorter than"),
+        (lambda own: soundfile.write(own / "sounds" / "cat" / "0.wav", np.ones(90), 16_000), r"0\.wav: no part of it"),
         (lambda own: Image.new("RGBA", (9, 9)).save(own / "images" / "cat" / "x.png"), r"x\.png is transparent"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_own_files_is_named(own: Path, spoil, message: str) -> None:
     spoil(own)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
+        library.build(f"folder:{own}")
+
+
+def test_what_is_skipped_is_counted_in_one_line(own: Path, mute: None, caplog: pytest.LogCaptureFixture) -> None:
+    library.build(f"folder:{own}")
+    assert not caplog.messages
+    (own / "images" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
+    (own / "sounds" / "lost").symlink_to("nowhere")
+    (own / "sounds" / "dog" / "more").mkdir()
+    (own / "images" / "loose.jpg").write_bytes(b"-")
+    for hidden in ("images/cat/.DS_Store", "sounds/.x"):
+        (own / hidden).write_bytes(b"-")
+    for n in range(2):
+        (own / "images" / "dog" / f"{n}.txt").write_text("notes")
+    pack = library.build(f"folder:{own}")
+    assert pack.classes == ("cat", "dog") and len(pack.picture_label_M) == 8
+    assert caplog.messages == [
+        f"{own}: skipped links that lead nowhere (2), files of other kinds (2), files outside of a class (1), "
+        "folders within a class (1)"
+    ]
+
+
+def test_files_that_splits_share_are_told(own: Path, mute: None, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(3):
+        (own / "images" / "cat" / f"{n}.jpg").unlink()
+    (own / "sounds" / "dog" / "0.wav").unlink()
+    (own / "sounds" / "dog" / "1.wav").unlink()
+    library.build(f"folder:{own}")
+    assert caplog.messages == [f"{own}: fewer than three files, so that splits share them: cat (images), dog (sounds)"]
+
+
+def test_the_shortest_sound_can_be_set(own: Path, mute: None) -> None:
+    soundfile.write(own / "sounds" / "dog" / "0.wav", 0.1 * np.ones(800), 16_000)
+    with pytest.raises(PackError, match=r"dog/0\.wav: no part of it is heard for 0\.1 s; a smaller `shortest`"):
+        library.build(f"folder:{own}")
+    pack = library.build(f"folder:{own}", shortest=0.04)
+    assert int(pack.sounds.length_M.min()) == 800
+    with pytest.raises(ValueError, match=r"shortest=0 s must be above 0"):
+        library.build(f"folder:{own}", shortest=0)
+
+
+def test_home_is_expanded(own: Path, mute: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(own.parent))
+    assert library.build(f"folder:~/{own.name}").name == f"folder:{own.name}"
+    monkeypatch.chdir(own)
+    assert library.build("folder:.").name == f"folder:{own.name}"
+
+
+def test_a_name_in_another_encoding_is_told(own: Path) -> None:
+    for part in ("images", "sounds"):
+        (own / part / "cat").rename(own / part / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(PackError, match=r"'caf\\udce9' in .* has a name that is not in UTF-8"):
         library.build(f"folder:{own}")
 
 
