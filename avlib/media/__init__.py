@@ -5,7 +5,7 @@ PyAV. Both come inside their wheels, so nothing has to be installed on the syste
 with its name and with the tracks that it does have.
 """
 
-from avlib.media.files import MediaError, Source, name_of
+from avlib.media.source import MediaError, Source, name_of
 from avlib.media.pictures import encode_jpeg, encode_png, read_image
 from avlib.media.sound import read_audio
 from avlib.media.streams import tracks

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from avlib.media.files import MediaError, Source, check_there, name_of
+from avlib.media.source import MediaError, Source, check_there, name_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
 
 
 def to_pil(image_CHW: Tensor) -> Any:
@@ -45,17 +49,38 @@ def encode_png(image_CHW: Tensor) -> bytes:
 def read_image(source: Source) -> Tensor:
     """A picture file as image_CHW: uint8 RGBA, alpha 255 where the file has none; turned as its camera noted.
 
+    Of 16 bits the upper eight are kept; floating-point grey goes from 0, black, to 1, white.
+
     Raises:
         FileNotFoundError: no such file.
-        MediaError: not a picture, or cut off.
+        MediaError: not a picture, or cut off, or grey of an unknown range.
     """
-    import numpy as np
     from PIL import Image, ImageOps
 
     check_there(source)
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            whole = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            whole = np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGBA"))
+    except MediaError as error:
+        raise MediaError(f"{name_of(source)}: {error}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MediaError(f"{name_of(source)}: not a picture, or damaged or cut off ({error})") from error
     return torch.from_numpy(whole.copy()).permute(2, 0, 1)
+
+
+def _eight_bits(image: PILImage) -> PILImage:
+    """A picture of deep grey, or of CIE L*a*b*, in eight bits a channel; others as they are."""
+    from PIL import Image, ImageCms
+
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        made = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+        return image if made is None else made
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    grey_HW = np.asarray(image).astype(np.float64)
+    white = 1.0 if image.mode == "F" else 65_535.0
+    if not (grey_HW >= 0).all() or not (grey_HW <= white).all():
+        values = f"{grey_HW.min():g} to {grey_HW.max():g}"
+        raise MediaError(f"its grey goes from {values}; it can be read from 0, black, to {white:g}, white")
+    return Image.fromarray((grey_HW * (255 / white)).round().astype(np.uint8))

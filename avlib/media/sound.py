@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avlib.media.files import MediaError, Source, check_rate, check_whole, name_of, parts
+from avlib.media.source import MediaError, Source, check_rate, check_whole, name_of, parts
 from avlib.media.streams import SLACK, Reader, av_opened, stream_of
 from avlib.types import SAMPLE_RATE
 

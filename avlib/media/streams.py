@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from avlib.media.files import MediaError, Source, check_whole, name_of
+from avlib.media.source import MediaError, Source, check_whole, name_of
 
 Kind = Literal["video", "audio"]
 _log = logging.getLogger(__name__)
@@ -168,6 +168,8 @@ class Reader:
         if stamp is None:
             return None
         base, length = packet.time_base, float((packet.duration or 0) * packet.time_base)
+        if packet.pts is not None and abs(packet.pts - stamp) * base > _GAP:
+            packet.pts = stamp  # where files were joined, the last picture of one may bear a stamp of the next
         clock = float(stamp * base)
         if track is not None:
             self._follow(track, clock, length)

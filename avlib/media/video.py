@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avlib.media.files import MediaError, Source, check_rate, name_of
+from avlib.media.source import MediaError, Source, check_rate, name_of
 from avlib.media.sound import Heard, mono, placed
 from avlib.media.streams import SLACK, Kind, Reader, av_opened, stream_of
 from avlib.types import SAMPLE_RATE
@@ -17,6 +17,8 @@ _AHEAD = 5.0
 """Seconds by which a file may hold its sound before or behind its pictures."""
 _FAR, _BEFORE = 3.0, 1.0
 """Seconds: a part that begins later is sought in its file; it is read from so long before, as decoders need a run-up."""
+_STILL = 10.0
+"""Seconds for which the last picture may stay, if its file says so."""
 _ROUNDED = 1e-3
 """Seconds to which .mkv and .flv round their time stamps."""
 
@@ -139,7 +141,9 @@ class _Seen:
     def __init__(
         self, stream: Any, fps: float | None, size: Size, start: float, seconds: float | None, name: str
     ) -> None:
-        native = float(stream.average_rate or stream.guessed_rate or 0)
+        # some formats state the ticks of their clock instead, 1,000 or 60,000 a second
+        rates = [float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate)]
+        native = next((rate for rate in rates if 0 < rate < 1000), 0.0)
         self.fps = native if fps is None else float(fps)
         if self.fps <= 0:
             raise MediaError(f"{name}: its frame rate is not known; give fps")
@@ -170,7 +174,9 @@ class _Seen:
     def _set_grid(self, time: float) -> None:
         """The frames of the clip lie on those of the file, if these are to be kept."""
         if self._own:
-            self.begin = time + round((self._start - time) * self.fps) / self.fps
+            frames = (self._start - time) * self.fps
+            # at the beginning, up to a frame of sound before the first picture is left out; pictures are not doubled
+            self.begin = time + (math.ceil(frames - 1e-3) if frames < 0 else round(frames)) / self.fps
         if self._seconds is not None:
             ticks = (self._start + self._seconds - self.begin) * self.fps
             self._count = max(1, math.ceil(ticks - 1e-6) if self._own else math.floor(ticks + 1e-6))
@@ -186,7 +192,7 @@ class _Seen:
         """All of it, as video_TCHW."""
         if self._held is None or self._time < self._start - SLACK:
             raise MediaError(f"{self.name}: no frame {_between(self._start, self._seconds)}")
-        last = max(self._step, float((self._held.duration or 0) * self._held.time_base))
+        last = max(self._step, min(_STILL, float((self._held.duration or 0) * self._held.time_base)))
         ticks = (self._time + last - self.begin) * self.fps
         if self._own:
             self._fill(max(self._filled + 1, round(ticks)))
