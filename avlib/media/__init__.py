@@ -5,9 +5,9 @@ PyAV. Both come inside their wheels, so nothing has to be installed on the syste
 with its name and with the tracks that it does have.
 """
 
-from avlib.media.source import MediaError, Source, name_of
 from avlib.media.pictures import encode_jpeg, encode_png, read_image
 from avlib.media.sound import read_audio
+from avlib.media.source import MediaError, Source, name_of
 from avlib.media.streams import tracks
 from avlib.media.video import Clip, read_video
 from avlib.media.write import Format, encode_audio, encode_wav, write_video, write_wav

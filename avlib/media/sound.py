@@ -120,7 +120,7 @@ class Heard:
         """s, of the first frame's beginning and the last one's end; None where there was none yet."""
 
     def add(self, frame: Any, time: float | None, after: float = -math.inf) -> None:
-        """Append a frame that begins at ``time`` s (None: where the last one ended), unless it ends before ``after``."""
+        """Append a frame that begins at ``time`` s (None: where the last ended), unless it ends before ``after``."""
         import av
 
         if frame.sample_rate <= 0:

@@ -83,6 +83,31 @@ def _au(head: bytes, file: BinaryIO, size: int) -> int | None:
     return begin + length if length < 2**32 - 1 else None
 
 
+def _w64(head: bytes, file: BinaryIO, size: int) -> int | None:
+    """Sony's Wave64."""
+    return int.from_bytes(head[16:24], "little")
+
+
+def _caf(head: bytes, file: BinaryIO, size: int) -> int | None:
+    """Apple's .caf: chunk after chunk, each with a name of four letters and its length."""
+    at = 8
+    while at + 12 <= size:
+        file.seek(at)
+        length = int.from_bytes(file.read(12)[4:], "big", signed=True)
+        if length < 0:
+            return None
+        at += 12 + length
+    return at
+
+
+def _asf(head: bytes, file: BinaryIO, size: int) -> int | None:
+    """.wmv and .asf: the properties of the file, within its header."""
+    file.seek(0)
+    start = file.read(8192)
+    at = start.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    return int.from_bytes(start[at + 40 : at + 48], "little") or None if at >= 0 else None
+
+
 def _matroska(head: bytes, file: BinaryIO, size: int) -> int | None:
     """.mkv and .webm: the header, then one segment; a number's first byte tells how many bytes it has (RFC 8794)."""
 
@@ -139,6 +164,9 @@ _STATED: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, BinaryIO, int], i
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _matroska),
     (lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"), _boxes),
     (lambda head: head[:4] == b"OggS", _ogg),
+    (lambda head: head[:4] == b"riff", _w64),
+    (lambda head: head[:4] == b"caff", _caf),
+    (lambda head: head[:4] == b"\x30\x26\xb2\x75", _asf),
 )
 
 

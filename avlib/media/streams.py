@@ -23,8 +23,10 @@ _LONGEST = 3600.0
 """Seconds without any picture or sound that are believed."""
 _BAD = 0.02
 """Share of a track's packets that may be damaged; one always may."""
-_TELLS = ("mp4", "flv", "asf", "flac")
+_TELLS = ("mp4", "flv", "flac")
 """Formats whose header states seconds."""
+_COUNTED = ("aac", "ac3", "eac3", "dts", "flac", "loas", "mp3")
+"""Formats without time stamps: FFmpeg makes some up, at the rate of the first frame."""
 
 
 @contextmanager
@@ -103,6 +105,8 @@ class Reader:
         name: of the file, for messages.
 
     Attributes:
+        changes: whether the format's clock may change midway.
+        counted: whether time is that of the samples so far.
         begin: the container's start, s; a start just below 0 is the priming of a sound codec, which is not heard.
         reached: time at which the last packet of any track ends, s.
         sought: whether it reads from the middle.
@@ -114,9 +118,15 @@ class Reader:
     begin: float = 0.0
     reached: float = 0.0
     sought: bool = False
+    changes: bool = field(init=False)
+    counted: bool = field(init=False)
     shifts: list[float] = field(default_factory=lambda: [0.0])
 
     def __post_init__(self) -> None:
+        from av.format import Flags
+
+        self.changes = bool(self.container.format.flags & Flags.ts_discont.value)
+        self.counted = self.container.format.name in _COUNTED
         start = (self.container.start_time or 0) / 1e6
         self.begin = 0.0 if -0.1 < start < 0 else start
         self.tracks = {stream.index: _Track(stream) for stream in self.streams}
@@ -154,7 +164,7 @@ class Reader:
             if track is None or track.done:
                 continue
             for frame in self._decoded(packet, track):
-                at = None if frame.pts is None else float(frame.pts * frame.time_base) - self.begin
+                at = None if frame.pts is None or self.counted else float(frame.pts * frame.time_base) - self.begin
                 yield track.stream, frame, at
             if all(track.done for track in self.tracks.values()):
                 break
@@ -168,7 +178,7 @@ class Reader:
         if stamp is None:
             return None
         base, length = packet.time_base, float((packet.duration or 0) * packet.time_base)
-        if packet.pts is not None and abs(packet.pts - stamp) * base > _GAP:
+        if self.changes and packet.pts is not None and abs(packet.pts - stamp) * base > _GAP:
             packet.pts = stamp  # where files were joined, the last picture of one may bear a stamp of the next
         clock = float(stamp * base)
         if track is not None:
@@ -184,12 +194,9 @@ class Reader:
 
     def _follow(self, track: _Track, clock: float, length: float) -> None:
         """Note a track's clock; where it jumps, the track belongs to the next of the joined files."""
-        from av.format import Flags
-
         if track.clock is not None:
             jump = clock - track.clock
-            changes = bool(self.container.format.flags & Flags.ts_discont.value)
-            if jump < -_JUMP or (jump > _GAP and changes):
+            if jump < -_JUMP or (jump > _GAP and self.changes):
                 track.part += 1
                 if track.part == len(self.shifts):
                     self.shifts.append(self.shifts[-1] - jump + length)
@@ -203,7 +210,7 @@ class Reader:
 
         if packet.dts is not None and not packet.size:  # so .ogv says that the picture stays; no decoder takes it
             return []
-        track.packets += 1
+        track.packets += packet.size > 0
         try:
             frames = packet.decode()
         except av.FFmpegError:

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avlib.media.source import MediaError, Source, check_rate, name_of
 from avlib.media.sound import Heard, mono, placed
-from avlib.media.streams import SLACK, Kind, Reader, av_opened, stream_of
+from avlib.media.source import MediaError, Source, check_rate, name_of
+from avlib.media.streams import SLACK, Reader, av_opened, stream_of
 from avlib.types import SAMPLE_RATE
 
 _AHEAD = 5.0
 """Seconds by which a file may hold its sound before or behind its pictures."""
 _FAR, _BEFORE = 3.0, 1.0
-"""Seconds: a part that begins later is sought in its file; it is read from so long before, as decoders need a run-up."""
+"""Seconds: a part that begins later is sought in its file, and read from so long before: decoders need a run-up."""
 _STILL = 10.0
 """Seconds for which the last picture may stay, if its file says so."""
 _ROUNDED = 1e-3
@@ -69,61 +69,67 @@ def read_video(
             within the part asked for.
     """
     check_rate(rate)
-    _check_part(fps, size, start, seconds)
-    name = name_of(source)
-    tracks = {"video": video_stream, "audio": audio_stream}
-    found = _read(source, tracks, fps, size, start, seconds, seek=True) if start > _FAR else None
-    seen, heard = found or _read(source, tracks, fps, size, start, seconds, seek=False)
+    name, part = name_of(source), _Part(fps, size, start, seconds)
+    part.check()
+    found = _read(source, video_stream, audio_stream, part, seek=True) if start > _FAR else None
+    seen, heard = found or _read(source, video_stream, audio_stream, part, seek=False) or (None, None)
+    assert seen is not None and heard is not None  # without seeking, a part is always found
     video_TCHW = seen.video()
     length = round(len(video_TCHW) / seen.fps * rate)
     stretches = heard.stretches()
     if not stretches:
         if allow_silent:
             return Clip(video_TCHW, torch.zeros(length), seen.fps)
-        raise MediaError(f"{name}: no sound {_between(start, seconds)} (allow_silent=True takes it as it is)")
+        raise MediaError(f"{name}: no sound {part.between()} (allow_silent=True takes it as it is)")
     return Clip(video_TCHW, placed(mono(stretches, name, allow_silent), rate, seen.begin, length), seen.fps)
 
 
-def _between(start: float, seconds: float | None) -> str:
-    return f"between {start} s and {'its end' if seconds is None else f'{start + seconds} s'}"
+class _Part(NamedTuple):
+    """What is to be read, as in `read_video`."""
+
+    fps: float | None
+    size: Size
+    start: float
+    seconds: float | None
+
+    def check(self) -> None:
+        """Raise MediaError for a part that cannot be."""
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise MediaError(f"fps must be above 0, not {self.fps}")
+        if not (math.isfinite(self.start) and self.start >= 0) or (self.seconds is not None and not self.seconds > 0):
+            raise MediaError(f"start must be ≥ 0 s and seconds above 0, not {self.start} and {self.seconds}")
+        if self.size is not None and min((self.size, self.size) if isinstance(self.size, int) else self.size) < 1:
+            raise MediaError(f"size must be at least 1 px, not {self.size}")
+
+    @property
+    def end(self) -> float:
+        """Time, s."""
+        return math.inf if self.seconds is None else self.start + self.seconds
+
+    def between(self) -> str:
+        """From when to when, for messages."""
+        return f"between {self.start} s and {'its end' if self.seconds is None else f'{self.end} s'}"
 
 
-def _check_part(fps: float | None, size: Size, start: float, seconds: float | None) -> None:
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise MediaError(f"fps must be above 0, not {fps}")
-    if not (math.isfinite(start) and start >= 0) or (seconds is not None and not seconds > 0):
-        raise MediaError(f"start must be ≥ 0 s and seconds above 0, not {start} and {seconds}")
-    if size is not None and min((size, size) if isinstance(size, int) else size) < 1:
-        raise MediaError(f"size must be at least 1 px, not {size}")
-
-
-def _read(
-    source: Source,
-    tracks: dict[Kind, int],
-    fps: float | None,
-    size: Size,
-    start: float,
-    seconds: float | None,
-    seek: bool,
-) -> tuple[_Seen, Heard] | None:
+def _read(source: Source, video_stream: int, audio_stream: int, part: _Part, seek: bool) -> tuple[_Seen, Heard] | None:
     """Pictures and sound of a part; None where the format has no way to its beginning but from the file's."""
     name = name_of(source)
     with av_opened(source) as container:
-        video, audio = (stream_of(container, kind, number, name) for kind, number in tracks.items())
+        audio = stream_of(container, "audio", audio_stream, name)
+        video = stream_of(container, "video", video_stream, name)
         reader = Reader(container, (video, audio), name)
-        seen, heard = _Seen(video, fps, size, start, seconds, name), Heard(name)
+        seen, heard = _Seen(video, part, name), Heard(name)
         video.thread_type = "AUTO"
-        if seek and not reader.seek(start - _BEFORE):
+        if seek and not reader.seek(part.start - _BEFORE):
             return None
-        end = math.inf if seconds is None else start + seconds
-        for stream, frame, time in reader.frames(end + _AHEAD):
+        for stream, frame, time in reader.frames(part.end + _AHEAD):
             if stream is audio:
-                heard.add(frame, time, after=start - seen.margin)
-                if (heard.end or 0.0) > end + seen.margin:
+                heard.add(frame, time, after=part.start - seen.margin)
+                if (heard.end or 0.0) > part.end + seen.margin:
                     reader.finish(audio)
             elif (frame.key_frame or not seek or seen.first is not None) and seen.add(frame, time):
                 reader.finish(video)
-            if seek and max(seen.first or 0.0, heard.first or 0.0) > start:
+            if seek and max(seen.first or 0.0, heard.first or 0.0) > part.start:
                 return None
     return seen, heard
 
@@ -138,21 +144,20 @@ class _Seen:
         margin: s, the sound that is needed before and after the part.
     """
 
-    def __init__(
-        self, stream: Any, fps: float | None, size: Size, start: float, seconds: float | None, name: str
-    ) -> None:
+    def __init__(self, stream: Any, part: _Part, name: str) -> None:
         # some formats state the ticks of their clock instead, 1,000 or 60,000 a second
         rates = [float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate)]
         native = next((rate for rate in rates if 0 < rate < 1000), 0.0)
-        self.fps = native if fps is None else float(fps)
+        self.fps = native if part.fps is None else float(part.fps)
         if self.fps <= 0:
             raise MediaError(f"{name}: its frame rate is not known; give fps")
-        self.name, self._start, self._seconds, self._own = name, start, seconds, fps is None
+        self.name, self._part, self._own = name, part, part.fps is None
         self._step = 1 / (native or self.fps)
         # of its own rate, the nearest frame; else the one on the screen, but for the rounding of its time stamp
-        self._early = 0.5 if fps is None else min(_ROUNDED, self._step / 4) * fps
-        self.begin, self.first, self.margin = start, None, 0.5 / self.fps + 0.05
-        self._pixels = Pixels(stream.sample_aspect_ratio, size)
+        self._early = 0.5 if self._own else min(_ROUNDED, self._step / 4) * self.fps
+        self.begin, self.margin = part.start, 0.5 / self.fps + 0.05
+        self.first: float | None = None
+        self._pixels = Pixels(stream.sample_aspect_ratio, part.size)
         self._held: Any = None
         self._time = 0.0
         self._count: int | None = None
@@ -174,11 +179,11 @@ class _Seen:
     def _set_grid(self, time: float) -> None:
         """The frames of the clip lie on those of the file, if these are to be kept."""
         if self._own:
-            frames = (self._start - time) * self.fps
+            frames = (self._part.start - time) * self.fps
             # at the beginning, up to a frame of sound before the first picture is left out; pictures are not doubled
             self.begin = time + (math.ceil(frames - 1e-3) if frames < 0 else round(frames)) / self.fps
-        if self._seconds is not None:
-            ticks = (self._start + self._seconds - self.begin) * self.fps
+        if self._part.seconds is not None:
+            ticks = (self._part.end - self.begin) * self.fps
             self._count = max(1, math.ceil(ticks - 1e-6) if self._own else math.floor(ticks + 1e-6))
 
     def _fill(self, count: int) -> None:
@@ -190,8 +195,8 @@ class _Seen:
 
     def video(self) -> Tensor:
         """All of it, as video_TCHW."""
-        if self._held is None or self._time < self._start - SLACK:
-            raise MediaError(f"{self.name}: no frame {_between(self._start, self._seconds)}")
+        if self._held is None or self._time < self._part.start - SLACK:
+            raise MediaError(f"{self.name}: no frame {self._part.between()}")
         last = max(self._step, min(_STILL, float((self._held.duration or 0) * self._held.time_base)))
         ticks = (self._time + last - self.begin) * self.fps
         if self._own:
@@ -239,7 +244,7 @@ class Pixels:
         flips = [axis for axis, flip in enumerate((down, across)) if flip]
         image_HWC = image_HWC.flip(flips) if flips else image_HWC
         top, left = (shown[0] - to_high) // 2, (shown[1] - to_wide) // 2
-        return image_HWC[top : top + to_high, left : left + to_wide].clone()
+        return image_HWC[top : top + to_high, left : left + to_wide].contiguous()
 
     def _scaled(self, frame: Any, width: int, height: int) -> Any:
         if (width, height) == (frame.width, frame.height):

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from avlib.errors import unknown
-from avlib.media.source import MediaError, check_rate
 from avlib.media.pictures import to_pil
+from avlib.media.source import MediaError, check_rate
 from avlib.types import SAMPLE_RATE
 
 Format = Literal["wav", "ogg", "mp3", "flac"]
@@ -107,9 +107,11 @@ def write_video(
 def _film(suffix: str, video_TCHW: Tensor, wave_S: Tensor | None, fps: float, rate: int) -> bytes:
     import av
 
-    file, (seen, heard) = io.BytesIO(), _CODECS[suffix]
+    file, (seen, heard), frames = io.BytesIO(), _CODECS[suffix], Fraction(fps).limit_denominator(1001)
+    if not frames:
+        raise ValueError("too slow")
     with av.open(file, "w", format=suffix[1:]) as container:
-        picture: Any = container.add_stream(seen, rate=Fraction(fps).limit_denominator(1001))
+        picture: Any = container.add_stream(seen, rate=frames)
         picture.width, picture.height, picture.pix_fmt = video_TCHW.shape[3], video_TCHW.shape[2], "yuv420p"
         sound: Any = None if wave_S is None else container.add_stream(heard, rate=rate, layout="mono")
         for image_CHW in video_TCHW:
