@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +18,10 @@ from avlib import media
 from avlib.types import SAMPLE_RATE
 
 SECONDS, FPS, HIGH, WIDE = 10, 25, 720, 1280
+READ = (
+    "import resource, sys; from avlib import media; media.read_video(sys.argv[1]);"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+)
 
 
 def film(path: Path) -> Path:
@@ -42,7 +47,7 @@ def plain(path: Path, keep: int, size: tuple[int, int] | None) -> tuple[torch.Te
                 continue
             if shown % keep == 0:
                 high, wide = size or (frame.height, frame.width)
-                images.append(frame.to_ndarray(format="rgb24", width=wide, height=high))
+                images.append(frame.to_ndarray(format="rgb24", width=wide, height=high, interpolation="AREA"))
             shown += 1
     video_TCHW = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return video_TCHW, torch.from_numpy(np.concatenate(waves, 1)[0])
@@ -64,7 +69,6 @@ def main() -> None:
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path = film(Path(folder) / "film.mp4")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         tasks: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
             "five frames a second, 128×228": (
                 lambda: media.read_video(path, fps=5, size=(128, 228)),
@@ -75,19 +79,8 @@ def main() -> None:
         for name, (ours, theirs) in tasks.items():
             own, peer = seconds(ours), seconds(theirs)
             print(f"| {name} | {own:.2f} | {peer:.2f} | {peer / own:.2f} | {torch.get_num_threads()} |")
-        print(f"largest memory, GB: {before / 1e6:.1f} to write, {_peak(path):.1f} to read")
-
-
-def _peak(path: Path) -> float:
-    """Largest memory of a fresh process that reads the whole film, GB."""
-    import subprocess
-    import sys
-
-    code = (
-        "import resource, sys; from avlib import media; media.read_video(sys.argv[1]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
-    )
-    return float(subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True).stdout)
+        peak = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, check=True, text=True).stdout
+        print(f"\nLargest memory of a process that reads every frame: {float(peak):.1f} GB")
 
 
 if __name__ == "__main__":

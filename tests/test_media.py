@@ -493,9 +493,10 @@ def test_grey_of_an_unknown_range_is_named(tmp_path: Path) -> None:
 def test_lab_becomes_rgb(tmp_path: Path) -> None:
     path = tmp_path / "lab.tif"
     Image.merge("LAB", [Image.new("L", (8, 8), value) for value in (136, 208, 195)]).save(path)  # red
-    red, green, blue, _ = media.read_image(path)[:, 4, 4].tolist()
+    red, green, blue, alpha = media.read_image(path)[:, 4, 4].tolist()
     assert red > 200
     assert max(green, blue) < 60
+    assert alpha == 255
 
 
 def test_pictures_to_encode_are_checked() -> None:

@@ -72,7 +72,7 @@ def _eight_bits(image: PILImage) -> PILImage:
     """A picture of deep grey, or of CIE L*a*b*, in eight bits a channel; others as they are."""
     from PIL import Image, ImageCms
 
-    if image.mode == "LAB":
+    if image.mode == "LAB":  # Pillow's own way to RGBA leaves the alpha as it finds it
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         made = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
         return image if made is None else made
