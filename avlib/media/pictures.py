@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_pil(image_CHW: Tensor) -> Any:
+    """A picture of Pillow, from image_CHW of 3 or 4 channels, float 0…1 or uint8."""
     from PIL import Image
 
     if image_CHW.ndim != 3 or image_CHW.shape[0] not in (3, 4):
