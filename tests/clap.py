@@ -61,7 +61,8 @@ def write(
     """
     form, seen, heard, options = WRAPPINGS[path.suffix]
     with av.open(str(path), "w", format=form, options=dict(options)) as container:
-        films: Any = container.add_stream(seen, rate=FPS)
+        quick = {"deadline": "realtime", "cpu-used": "8"} if seen == "libvpx" else {}
+        films: Any = container.add_stream(seen, rate=FPS, options=quick)
         high, wide, _ = image(False).shape
         films.width, films.height, films.pix_fmt = wide, high, "yuv420p"
         films.codec_context.sample_aspect_ratio = aspect
