@@ -65,6 +65,8 @@ def test_the_length_is_that_of_the_clip(tmp_path: Path) -> None:
     path = clap.write(tmp_path / "late.ts", clock=600.0)
     assert media.read_video(path, fps=25).video_TCHW.shape == (100, 3, clap.HIGH, clap.WIDE)
     assert len(media.read_video(path).video_TCHW) == 100
+    # a frame is returned for as much of it as there is: 4 s hold thirteen and a third of 0.3 s
+    assert len(media.read_video(path, fps=10 / 3).video_TCHW) == 13
     with pytest.raises(media.MediaError, match=r"late\.ts: no frame between 9\.0 s and its end"):
         media.read_video(path, start=9.0)
 

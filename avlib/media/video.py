@@ -200,16 +200,19 @@ class _Seen:
         last = max(self._step, min(_STILL, float((self._held.duration or 0) * self._held.time_base)))
         ticks = (self._time + last - self.begin) * self.fps
         if self._own:
-            self._fill(max(self._filled + 1, round(ticks)))
+            count = max(self._filled + 1, round(ticks))
         else:
-            self._fill(max(1, self._count or math.floor(ticks + 1e-6)))
+            count = max(1, self._count or math.floor(ticks + 1e-6))
+        self._fill(count)
+        shown = [n for n, (_, times) in enumerate(self._shown) for _ in range(times)][:count]
         high, wide, _ = self._shown[0][0].shape
-        video_TCHW, at = torch.empty(self._filled, 3, high, wide), 0
-        for image_HWC, count in self._shown:
-            video_TCHW[at] = image_HWC.permute(2, 0, 1)
-            video_TCHW[at] /= 255
-            video_TCHW[at + 1 : at + count] = video_TCHW[at]
-            at += count
+        video_TCHW = torch.empty(len(shown), 3, high, wide)
+        for t, n in enumerate(shown):
+            if t and shown[t - 1] == n:
+                video_TCHW[t] = video_TCHW[t - 1]
+            else:
+                video_TCHW[t] = self._shown[n][0].permute(2, 0, 1)
+                video_TCHW[t] /= 255
         return video_TCHW
 
 
