@@ -7,6 +7,7 @@ Beside the letters of :mod:`avlib.types`, ``G`` counts the bins of a Fourier tra
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -15,6 +16,8 @@ from torch.nn import functional
 
 from avlib.types import SAMPLE_RATE
 
+LARGEST_FILTER = 1_000_000
+"""Most coefficients of the filters of :func:`resample`: the product of both rates without their common divisors."""
 MelScale = Literal["htk", "slaney"]
 
 CACHED_SAMPLES = 2**20
@@ -224,6 +227,9 @@ def istft(spectrum_BFL: Tensor, hop: int = 128, length: int | None = None) -> Te
 def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Change the sampling rate of (…, samples) by windowed-sinc interpolation; ceil(S · to / from) samples come out.
 
+    Two rates with hardly a common divisor, as 44,099 and 16,000 Hz, would need a filter for each of 16,000 phases; such
+    waves go through one Fourier transform of the whole instead, which cuts off sharply at half the lower rate.
+
     Raises:
         ValueError: a rate that is not positive, an empty or not finite wave.
     """
@@ -234,7 +240,19 @@ def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
         return wave
     from torchaudio.functional import resample as by_sinc  # here alone: it doubles the time to import this module
 
+    ratio = Fraction(int(to_rate), int(from_rate))
+    if ratio.numerator * ratio.denominator > LARGEST_FILTER:
+        return _resample_whole(wave, ratio)
     return by_sinc(wave, int(from_rate), int(to_rate))
+
+
+def _resample_whole(wave: Tensor, ratio: Fraction) -> Tensor:
+    """Resample by its spectrum; silence is added up to a length that the ratio divides, which keeps the ends apart."""
+    before = wave.shape[-1]
+    periods = -(-(before + 64) // ratio.denominator)
+    spectrum = torch.fft.rfft(functional.pad(wave, (0, periods * ratio.denominator - before)))
+    resampled = torch.fft.irfft(spectrum, periods * ratio.numerator) * float(ratio)
+    return resampled[..., : math.ceil(before * ratio)]
 
 
 def compand(wave: Tensor, mu: float = 255.0) -> Tensor:

@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -15,6 +16,7 @@ from torch import Tensor
 from avlib import media
 from avlib.media import MediaError
 from avlib.types import SAMPLE_RATE
+from tests import clap
 
 
 def tone(seconds: float = 1.0, hertz: float = 440.0, rate: int = SAMPLE_RATE) -> Tensor:
@@ -76,13 +78,155 @@ def test_written_wav_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monk
     assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
 
 
-@pytest.mark.parametrize("form", ["wav", "flac", "ogg"])
-def test_a_cut_recording_is_named(tmp_path: Path, form: media.Format) -> None:
-    path = tmp_path / f"cut.{form}"
-    whole = media.encode_audio(0.1 * torch.randn(5 * SAMPLE_RATE), SAMPLE_RATE, form)
-    path.write_bytes(whole[: len(whole) * 6 // 10])
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "rf64", "w64"])
+def test_a_cut_recording_is_named(tmp_path: Path, form: str) -> None:
+    path, file = tmp_path / f"cut.{form}", io.BytesIO()
+    soundfile.write(file, (0.1 * torch.randn(5 * SAMPLE_RATE)).numpy(), SAMPLE_RATE, format=form)
+    assert len(media.read_audio(file.getvalue())) == 5 * SAMPLE_RATE
+    path.write_bytes(file.getvalue()[: len(file.getvalue()) * 6 // 10])
     with pytest.raises(MediaError, match=rf"cut\.{form}: .*(cut off|damaged)"):
         media.read_audio(path)
+
+
+def heard(wave_S: Tensor, begin: float, end: float) -> float:
+    """The loudest frequency of a part, Hz."""
+    part_S = wave_S[round(begin * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+    spectrum = torch.fft.rfft(part_S * torch.hann_window(len(part_S)), 4 * SAMPLE_RATE).abs()
+    return int(spectrum.argmax()) / 4
+
+
+@pytest.mark.parametrize("form", ["ogg", "mp3"])
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 44_100])
+def test_joined_recordings_are_read_to_the_end(form: media.Format, rate: int) -> None:
+    one = media.encode_audio(tone(1.0, 440.0), SAMPLE_RATE, form)
+    two = media.encode_audio(tone(1.5, 880.0, rate), rate, form)
+    wave_S = media.read_audio(one + two)
+    assert len(wave_S) == pytest.approx(2.5 * SAMPLE_RATE, abs=2)
+    torch.testing.assert_close(wave_S[:SAMPLE_RATE], media.read_audio(one), atol=0, rtol=0)
+    assert heard(wave_S, 0.1, 0.9) == pytest.approx(440, abs=2)
+    assert heard(wave_S, 1.1, 2.4) == pytest.approx(880, abs=2)
+
+
+def bare_mp3(seconds: float = 3.0) -> bytes:
+    """Without the first frame, in which the encoder noted the length."""
+    data = media.encode_audio(tone(seconds), SAMPLE_RATE, "mp3")
+    assert b"Info" in data[:60] or b"Xing" in data[:60]
+    return data[data.index(b"\xff\xf3", 4) :]
+
+
+def id3(content: bytes) -> bytes:
+    size = len(content)
+    return b"ID3\x03\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + content
+
+
+def cover() -> bytes:
+    """An ID3 frame with a picture."""
+    content = b"\0image/jpeg\0\x03\0" + media.encode_jpeg(torch.rand(3, 64, 64))
+    return b"APIC" + len(content).to_bytes(4, "big") + b"\0\0" + content
+
+
+@pytest.mark.parametrize("before", [b"", id3(bytes(100_000)), id3(cover())], ids=["bare", "tag", "cover"])
+@pytest.mark.parametrize("after", [b"", b"TAG" + bytes(125)])
+def test_an_mp3_need_not_say_how_long_it_is(before: bytes, after: bytes) -> None:
+    wave_S = media.read_audio(before + bare_mp3() + after)
+    assert len(wave_S) / SAMPLE_RATE == pytest.approx(3.0, abs=0.15)
+    assert heard(wave_S, 0.2, 2.8) == pytest.approx(440, abs=1)
+    twice_S = media.read_audio(2 * (before + bare_mp3() + after))
+    assert len(twice_S) / SAMPLE_RATE == pytest.approx(6.0, abs=0.3)
+
+
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(id3(cover()) + media.encode_audio(tone(), SAMPLE_RATE, "mp3"))
+    with pytest.raises(MediaError, match=r"song\.mp3: no video track\. .*audio 0: mp3.*; a cover picture: .*64×64"):
+        media.read_video(path)
+
+
+def test_flac_without_a_stated_length(tmp_path: Path) -> None:
+    data = bytearray(media.encode_audio(tone(3.0), SAMPLE_RATE, "flac"))
+    whole_S = media.read_audio(bytes(data))
+    data[21] &= 0xF0  # the samples of the whole, 36 bits: 0 where a pipe was written
+    data[22:26] = bytes(4)
+    torch.testing.assert_close(media.read_audio(bytes(data)), whole_S, atol=0, rtol=0)
+
+
+def adts(wave_S: Tensor, rate: int, channels: int) -> bytes:
+    """Raw AAC, whose frames each say their rate and channels."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
+        wave_CS = wave_S.expand(channels, -1).contiguous().numpy()
+        frame = av.AudioFrame.from_ndarray(wave_CS, format="fltp", layout=stream.layout.name)
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def test_channels_and_rate_may_change_midway() -> None:
+    data = adts(tone(2.0, 440.0, 44_100), 44_100, 1) + adts(tone(2.0, 880.0, 48_000), 48_000, 2)
+    wave_S = media.read_audio(data)
+    assert len(wave_S) / SAMPLE_RATE == pytest.approx(4.0, abs=0.15)
+    assert heard(wave_S, 0.2, 1.8) == pytest.approx(440, abs=2)
+    assert heard(wave_S, 2.2, 3.8) == pytest.approx(880, abs=2)
+    assert float(wave_S[-SAMPLE_RATE // 2 : -SAMPLE_RATE // 10].abs().max()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_hole_in_the_sound_is_silence(tmp_path: Path) -> None:
+    path = clap.write(tmp_path / "hole.mkv", 3.0, events=(0.0, 2.0), hole=(0.5, 1.0))
+    wave_S = media.read_audio(path)
+    assert len(wave_S) / SAMPLE_RATE == pytest.approx(3.0, abs=0.05)
+    assert float((wave_S[SAMPLE_RATE:].abs() > 0.1).nonzero()[0]) / SAMPLE_RATE == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_one_bad_packet_costs_no_more_than_itself(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = clap.write(tmp_path / "clap.mp4")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(**{kind: 0}) if p.size]
+    for n, packet in enumerate(packets):
+        if n == 30:
+            data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(data)
+    clip = media.read_video(path)
+    flash, beep = clap.noticed(clip)
+    assert abs(beep - flash) <= 1 / clap.FPS + 1e-3
+    assert f"1 of {len(packets)} packets of its {kind}" in caplog.text or kind == "video"
+    for packet in packets[10:90]:
+        data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(data)
+    if kind == "audio":
+        with pytest.raises(MediaError, match=r"clap\.mp4: damaged, .* packets of its audio cannot be decoded"):
+            media.read_audio(path)
+
+
+@pytest.mark.parametrize("rate", [11_127, 44_099])
+def test_rates_with_no_common_divisor(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, tone(0.5, rate=rate).numpy(), rate)
+    wave_S = media.read_audio(path)
+    assert len(wave_S) == pytest.approx(8000, abs=1)
+    torch.testing.assert_close(wave_S[200:7800], tone(0.5)[200:7800], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_what_is_silent_when_mixed_is_said_so(tmp_path: Path, allow: bool) -> None:
+    hiss_S = torch.randint(-1, 2, (SAMPLE_RATE,)).numpy() / 32768
+    loud_S = tone().numpy()
+    cases = {
+        "antiphase": (np.stack([loud_S, -loud_S], 1), "channels cancel each other out"),
+        "nearly": (np.stack([loud_S, -loud_S + hiss_S], 1), "channels cancel each other out"),
+        "least": (hiss_S, "no sample is above the last bits"),
+    }
+    for name, (wave, says) in cases.items():
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, wave, SAMPLE_RATE, subtype="PCM_16")
+        if allow:
+            assert float(media.read_audio(path, allow_silent=True).abs().max()) < 1e-4
+        else:
+            with pytest.raises(MediaError, match=rf"{name}\.wav: its sound is silent.*{says}"):
+                media.read_audio(path)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -127,8 +271,10 @@ def test_silence_is_refused_unless_allowed() -> None:
 def test_no_samples_and_unknown_formats() -> None:
     with pytest.raises(MediaError, match="at least one sample"):
         media.encode_wav(torch.zeros(0))
-    with pytest.raises(ValueError, match=r"unknown audio format 'mp4'.*mp3"):
+    with pytest.raises(MediaError, match=r"unknown audio format 'mp4'.*mp3"):
         media.encode_audio(tone(), SAMPLE_RATE, "mp4")  # type: ignore[arg-type]
+    with pytest.raises(MediaError, match=r"sound of 11127 Hz cannot be written as mp3"):
+        media.encode_audio(tone(), 11_127, "mp3")
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"not a sound" * 99, "not a media file")])
@@ -216,6 +362,24 @@ def test_a_cut_video_is_named(film: Path, tmp_path: Path) -> None:
         media.read_video(path)
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"])
+def test_a_video_says_that_it_is_cut_off(tmp_path: Path, ending: str) -> None:
+    whole = clap.write(tmp_path / f"clap{ending}").read_bytes()
+    for part in (0.5, 0.9):
+        path = tmp_path / f"cut{ending}"
+        path.write_bytes(whole[: int(len(whole) * part)])
+        with pytest.raises(MediaError, match=rf"cut\{ending}: cut off"):
+            media.read_video(path)
+
+
+def test_pictures_that_change_their_size_take_that_of_the_first(tmp_path: Path) -> None:
+    one = clap.write(tmp_path / "one.m2ts", 2.0, events=()).read_bytes()
+    small = clap.write(tmp_path / "two.m2ts", 2.0, events=(0.5,), image=lambda white: clap.picture(white)[::2, ::2])
+    clip = media.read_video(one + small.read_bytes(), fps=25)
+    assert clip.video_TCHW.shape[1:] == (3, clap.HIGH, clap.WIDE)
+    assert clap.noticed(clip)[0] == pytest.approx(2.5, abs=0.1)
+
+
 def test_parts_that_are_not_there(film: Path) -> None:
     with pytest.raises(MediaError, match=r"film\.mp4: no frame between 9\.0 s"):
         media.read_video(film, start=9.0, seconds=1.0)
@@ -230,8 +394,13 @@ def test_videos_to_encode_are_checked(tmp_path: Path) -> None:
         media.write_video(tmp_path / "a.mp4", torch.zeros(2, 3, 31, 32), None, fps=10)
     with pytest.raises(MediaError, match="finite"):
         media.write_video(tmp_path / "a.mp4", torch.full((2, 3, 32, 32), float("nan")), None, fps=10)
-    with pytest.raises(ValueError, match=r"unknown video format '\.avi'.*\.mp4"):
+    with pytest.raises(MediaError, match=r"unknown video format '\.avi'.*\.mp4"):
         media.write_video(tmp_path / "a.avi", flashes(), None, fps=10)
+    for fps, rate in ((1e-9, SAMPLE_RATE), (1e12, SAMPLE_RATE), (10, 11_127)):
+        with pytest.raises(MediaError, match=rf"a\.mp4: 32×32 px at .* {rate} Hz cannot be written"):
+            media.write_video(tmp_path / "a.mp4", flashes(), tone(), fps, rate)
+    with pytest.raises(MediaError, match="float"):
+        media.write_video(tmp_path / "a.mp4", flashes(), tone().short(), 10)
     assert not list(tmp_path.iterdir())
 
 
@@ -303,6 +472,32 @@ def test_pictures_are_turned_as_their_camera_noted() -> None:
     exif[0x0112] = 6  # a quarter turn
     image.save(file, "JPEG", exif=exif)
     assert media.read_image(file.getvalue()).shape == (4, 20, 10)
+
+
+@pytest.mark.parametrize(("kind", "white"), [(np.uint16, 65_535), (np.float32, 1.0)])
+def test_deep_grey_keeps_its_ramp(tmp_path: Path, kind: type, white: float) -> None:
+    path = tmp_path / ("ramp.tif" if kind is np.float32 else "ramp.png")
+    Image.fromarray((np.linspace(0, 1, 64) * white).astype(kind)[None].repeat(8, 0)).save(path)
+    again = media.read_image(path)
+    assert again.shape == (4, 8, 64)
+    torch.testing.assert_close(again[1, 0].float() / 255, torch.linspace(0, 1, 64), atol=0.003, rtol=0)
+    assert bool((again[3] == 255).all())
+
+
+def test_grey_of_an_unknown_range_is_named(tmp_path: Path) -> None:
+    for name, grey in (("heat.tif", np.float32([[20.0, 35.0]])), ("nan.tif", np.float32([[0.5, np.nan]]))):
+        Image.fromarray(grey).save(tmp_path / name)
+        with pytest.raises(MediaError, match=rf"{name}: its grey goes from"):
+            media.read_image(tmp_path / name)
+
+
+def test_lab_becomes_rgb(tmp_path: Path) -> None:
+    path = tmp_path / "lab.tif"
+    Image.merge("LAB", [Image.new("L", (8, 8), value) for value in (136, 208, 195)]).save(path)  # red
+    red, green, blue, alpha = media.read_image(path)[:, 4, 4].tolist()
+    assert red > 200
+    assert max(green, blue) < 60
+    assert alpha == 255
 
 
 def test_pictures_to_encode_are_checked() -> None:
