@@ -2,7 +2,7 @@ begin("player", function (me) {
   var sounds = all(me, "audio"), specs = all(me, ".av-spec img"), heats = all(me, ".av-heat");
   var film = me.querySelector(".av-film"), spec = me.querySelector(".av-spec"), cursor = me.querySelector(".av-cursor");
   var play = me.querySelector(".av-play"), ears = all(me, ".av-ear"), eyes = all(me, ".av-eye");
-  var fps = +me.dataset.fps, seconds = +me.dataset.seconds, now = 0, ticking = false;
+  var fps = +me.dataset.fps, seconds = +me.dataset.seconds, now = 0, ticking = false, held = false;
   function draw() {
     var t = Math.min(sounds[now].currentTime, seconds);
     frame(film, Math.floor(t * fps));
@@ -48,10 +48,18 @@ begin("player", function (me) {
       press(eyes, off ? k : -1);
     });
   });
-  spec.addEventListener("pointerdown", function (event) {
+  function follow(event) {
     var box = spec.getBoundingClientRect();
-    seek((event.clientX - box.left) / box.width * seconds);
+    if (held) seek((event.clientX - box.left) / box.width * seconds);
+  }
+  spec.addEventListener("pointerdown", function (event) {
+    held = event.button === 0;
+    if (held) spec.setPointerCapture(event.pointerId);
+    if (event.pointerType !== "touch") follow(event);  // a finger may be about to scroll the page
   });
+  spec.addEventListener("pointermove", follow);
+  spec.addEventListener("pointerup", function (event) { follow(event); held = false; });
+  spec.addEventListener("pointercancel", function () { held = false; });
   spec.addEventListener("keydown", function (event) {
     var t = sounds[now].currentTime, to = { ArrowLeft: t - 0.1, ArrowRight: t + 0.1, Home: 0, End: seconds }[event.key];
     if (event.key === " " || event.key === "Enter") toggle();
