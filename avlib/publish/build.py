@@ -56,6 +56,9 @@ def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
         kept["myst"] = {**kept.get("myst", {}), "html_meta": {"description": " ".join(plain.split())}}
     for _, cell in chapters.tagged(page, "quiz"):
         cell["metadata"] = chapters.without_code(cell)
+    for data in (o.get("data", {}) for _, cell in chapters.code_cells(page) for o in cell["outputs"]):
+        if "text/html" in data:  # pandas leaves the heading over its index empty
+            data["text/html"] = data["text/html"].replace("<th></th>", "<td></td>")
     page["metadata"] = {**kept, "kernelspec": chapters.KERNEL, "language_info": chapters.LANGUAGE}
     return _folded(page)
 

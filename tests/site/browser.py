@@ -135,21 +135,34 @@ class Browser:
         except TimeoutError:
             pass
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, timeout: float = 60.0) -> Any:
         """The value of a JavaScript expression in the page; promises are awaited."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        result = self.call("Runtime.evaluate", timeout, expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
-            raise RuntimeError(f"{script}: {result['exceptionDetails']}")
+            raise RuntimeError(f"{script[:500]}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
     def key(self, name: str) -> None:
         """Press and release one key, named as in ``KeyboardEvent.key``."""
-        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
-        text = {"Enter": "\r"}.get(name)
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+        text = {"Enter": "\r", " ": " "}.get(name)
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if text and kind == "keyDown" else {}
             code = codes.get(name, 0)
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, **extra)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at ``start`` (px), move it to ``end`` in a few steps, and let go."""
+        places = [tuple(a + (b - a) * k / 4 for a, b in zip(start, end, strict=True)) for k in range(5)]
+        kinds = ["mousePressed", *["mouseMoved"] * 4, "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def swipe(self, start: tuple[float, float], distance: float) -> None:
+        """Put a finger down at ``start`` (px) and push the page up by ``distance``."""
+        x, y = start
+        how = {"yDistance": -distance, "gestureSourceType": "touch", "speed": 2000}
+        self.call("Input.synthesizeScrollGesture", x=x, y=y, **how)
 
     def resize(self, width: int, height: int, mobile: bool = False) -> None:
         """Give the page another size (px)."""
