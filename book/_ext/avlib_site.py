@@ -278,6 +278,15 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{text}" />'
 
 
+def count_equations(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Load MathJax, over a megabyte, where the finished page holds an equation, and nowhere else."""
+    if doctree is not None:
+        found = any(True for kind in (nodes.math, nodes.math_block) for _ in doctree.findall(kind))
+        app.env.get_domain("math").data["has_equations"][page] = found
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Leave out the live-kernel scripts that jupyter-book adds to every page, twice: they name a host to load from."""
 
@@ -310,6 +319,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", generated_pages)
     app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", count_equations, priority=400)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

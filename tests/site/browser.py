@@ -159,10 +159,17 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def swipe(self, start: tuple[float, float], distance: float) -> None:
-        """Put a finger down at ``start`` (px) and push the page up by ``distance``."""
-        x, y = start
-        how = {"yDistance": -distance, "gestureSourceType": "touch", "speed": 2000}
-        self.call("Input.synthesizeScrollGesture", x=x, y=y, **how)
+        """Put a finger down at ``start`` (px), push the page up by ``distance``, and lift it."""
+        (x, y), steps = start, 10
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for k in range(1, steps + 1):
+            self.call(
+                "Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y - distance * k / steps}]
+            )
+            self.wait(0.02)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
     def resize(self, width: int, height: int, mobile: bool = False) -> None:
         """Give the page another size (px)."""
