@@ -278,23 +278,23 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{text}" />'
 
 
-def count_equations(
+def drop_scripts(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Load MathJax, over a megabyte, where the finished page holds an equation, and nowhere else."""
-    if doctree is not None:
-        found = any(True for kind in (nodes.math, nodes.math_block) for _ in doctree.findall(kind))
-        app.env.get_domain("math").data["has_equations"][page] = found
+    """Leave out scripts that a page has no use for.
 
+    These are the live kernel's, which name a host to load from, and MathJax, over a megabyte, where no equation stands:
+    Sphinx gives it to each page that lists one with equations.
+    """
+    kinds = (nodes.math, nodes.math_block)
+    equations = doctree is not None and any(isinstance(node, kinds) for node in doctree.findall())
+    unused = ("thebe",) if equations else ("thebe", "mathjax/", "window.MathJax")
 
-def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Leave out the live-kernel scripts that jupyter-book adds to every page, twice: they name a host to load from."""
-
-    def ours(file: Any) -> bool:
-        return "thebe" not in f"{file.filename} {file.attributes.get('body', '')}"
+    def used(file: Any) -> bool:
+        return not any(word in f"{file.filename} {file.attributes.get('body', '')}" for word in unused)
 
     for kind in ("script_files", "css_files"):
-        context[kind] = [file for file in context.get(kind, []) if ours(file)]
+        context[kind] = [file for file in context.get(kind, []) if used(file)]
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
@@ -319,7 +319,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-outdated", generated_pages)
     app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", count_equations, priority=400)
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

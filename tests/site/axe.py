@@ -29,7 +29,7 @@ THIN = """
 
 # Equations are drawn by MathJax, whose own tree axe need not know: they are looked at as pictures of text.
 RUN = """
-axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], ...%s}).then(found => found.violations.map(
+axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], preload: false, ...%s}).then(found => found.violations.map(
   v => [v.id, ...v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 120)} at ${n.target.join(" ").slice(-80)}`)].join("; ")
 ))
 """
@@ -55,5 +55,5 @@ def violations(browser: Browser, theme: str) -> list[str]:
     browser.run(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
     browser.wait(0.3)  # colours fade
     only = "{}" if theme == "light" else f"{{runOnly: {list(COLOURS)}}}"
-    found: Any = browser.run(RUN % only, timeout=300)
+    found: Any = browser.run(RUN % only)
     return list(found)

@@ -32,6 +32,10 @@ FLAGS = (
 )
 
 
+PATIENCE = 300.0
+"""Seconds after which a browser that does not answer is taken for dead; a busy machine needs minutes for a long page."""
+
+
 def find() -> str | None:
     """The browser's program, or None: ``$AVLIB_CHROMIUM`` or one of the usual names."""
     named = os.environ.get("AVLIB_CHROMIUM")
@@ -72,7 +76,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def call(self, method: str, timeout: float = 60.0, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, timeout: float = PATIENCE, **params: Any) -> dict[str, Any]:
         """Send one command and wait for its answer, noting the events that arrive before it."""
         self.count += 1
         number = self.count
@@ -121,7 +125,7 @@ class Browser:
         """Load a page and let its scripts run on for ``settle`` seconds."""
         self.requests, self.complaints, self.loaded = [], [], False
         self.call("Page.navigate", url=url)
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while not self.loaded:
             self.receive(end)
         self.wait(settle)
@@ -135,9 +139,9 @@ class Browser:
         except TimeoutError:
             pass
 
-    def run(self, script: str, timeout: float = 60.0) -> Any:
+    def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page; promises are awaited."""
-        result = self.call("Runtime.evaluate", timeout, expression=script, returnByValue=True, awaitPromise=True)
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
             raise RuntimeError(f"{script[:500]}: {result['exceptionDetails']}")
         return result["result"].get("value")
