@@ -29,9 +29,11 @@ THIN = """
 
 # Equations are drawn by MathJax, whose own tree axe need not know: they are looked at as pictures of text.
 RUN = """
-axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], preload: false, ...%s}).then(found => found.violations.map(
-  v => [v.id, ...v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 120)} at ${n.target.join(" ").slice(-80)}`)].join("; ")
-))
+axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], preload: false, ...%s}).then(
+  found => found.violations.map(v => [
+    v.id, ...v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 120)} at ${n.target.join(" ").slice(-80)}`)
+  ].join("; "))
+)
 """
 
 

@@ -33,7 +33,7 @@ FLAGS = (
 
 
 PATIENCE = 300.0
-"""Seconds after which a browser that does not answer is taken for dead; a busy machine needs minutes for a long page."""
+"""Seconds after which a browser that does not answer is taken for dead; a busy machine needs minutes for a page."""
 
 
 def find() -> str | None:
