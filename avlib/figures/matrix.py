@@ -69,7 +69,8 @@ def matrix(
         table = table_of(sim_NN.numpy(), names, photos, sounds)
         squeeze = 0.0 if quality >= 66 else 0.6
         heard = "".join(audio(name, sound_src(w, name, squeeze)) for name, w in zip(names, waves, strict=True))
-        stage = f'<div class="av-stage"><div class="av-scroll">{table}</div>{look(photos, sounds)}</div>'
+        scroll = f'<div class="av-scroll" style="--columns:{count + 1}">{table}</div>'
+        stage = f'<div class="av-stage">{scroll}{look(photos, sounds)}</div>'
         return assemble("matrix", f"{stage}<div>{heard}</div>", alt, caption)
 
     return fit(make, budget)
@@ -83,8 +84,8 @@ def still(batch: Batch, n: int) -> Tensor:
 
 def clip_name(batch: Batch, n: int, classes: Sequence[str] | None) -> str:
     """What clip ``n`` is called: its number and what the truth says of it."""
-    things = things_of(batch, n, classes)
-    return f"{n + 1} ({', '.join(things)})" if things and classes is not None else f"{n + 1}"
+    things = things_of(batch, n, classes) if classes is not None else []
+    return f"{n + 1} ({', '.join(things)})" if things else f"{n + 1}"
 
 
 def spectrogram_films(wave_NS: Tensor) -> Tensor:

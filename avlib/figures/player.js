@@ -2,7 +2,7 @@ begin("player", function (me) {
   var sounds = all(me, "audio"), specs = all(me, ".av-spec img"), heats = all(me, ".av-heat");
   var film = me.querySelector(".av-film"), spec = me.querySelector(".av-spec"), cursor = me.querySelector(".av-cursor");
   var play = me.querySelector(".av-play"), ears = all(me, ".av-ear"), eyes = all(me, ".av-eye");
-  var fps = +me.dataset.fps, seconds = +me.dataset.seconds, now = 0, ticking = false;
+  var fps = +me.dataset.fps, seconds = +me.dataset.seconds, now = 0, ticking = false, held = null;
   function draw() {
     var t = Math.min(sounds[now].currentTime, seconds);
     frame(film, Math.floor(t * fps));
@@ -48,10 +48,23 @@ begin("player", function (me) {
       press(eyes, off ? k : -1);
     });
   });
-  spec.addEventListener("pointerdown", function (event) {
+  function follow(event) {
     var box = spec.getBoundingClientRect();
     seek((event.clientX - box.left) / box.width * seconds);
+  }
+  spec.addEventListener("pointerdown", function (event) {
+    if (event.button !== 0) return;
+    held = event;
+    spec.setPointerCapture(event.pointerId);
+    if (event.pointerType !== "touch") follow(event);
   });
+  spec.addEventListener("pointermove", function (event) {
+    if (!held) return;
+    var x = Math.abs(event.clientX - held.clientX), y = Math.abs(event.clientY - held.clientY);
+    if (event.pointerType !== "touch" || x > y) follow(event);  // a finger that goes up or down scrolls the page
+  });
+  spec.addEventListener("pointerup", function (event) { if (held) follow(event); held = null; });
+  spec.addEventListener("pointercancel", function () { held = null; });
   spec.addEventListener("keydown", function (event) {
     var t = sounds[now].currentTime, to = { ArrowLeft: t - 0.1, ArrowRight: t + 0.1, Home: 0, End: seconds }[event.key];
     if (event.key === " " || event.key === "Enter") toggle();

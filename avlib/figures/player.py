@@ -116,11 +116,22 @@ def describe_clip(batch: Batch, i: int, classes: Sequence[str] | None = None) ->
     opening = f"{kind} with {batch.wave_BS.shape[1] / SAMPLE_RATE:g} s of sound"
     if batch.truth.category_BN is None:
         return opening + "."
-    things = things_of(batch, i, classes)
-    return f"{opening}: {', '.join(things) if things else 'nothing in the picture'}."
+    things = counted_things(batch, i) if classes is None else ", ".join(things_of(batch, i, classes))
+    return f"{opening}: {things or 'nothing in the picture'}."
 
 
-def things_of(batch: Batch, i: int, classes: Sequence[str] | None = None) -> list[str]:
+def counted_things(batch: Batch, i: int) -> str:
+    """How many things clip ``i`` holds, and how many of them are silent: what can be said without their names."""
+    truth = batch.truth
+    assert truth.category_BN is not None
+    there_N = truth.category_BN[i] >= 0
+    count = int(there_N.sum())
+    silent = 0 if truth.sounding_BN is None else int((there_N & ~truth.sounding_BN[i]).sum())
+    said = f"{count} thing{'s' if count > 1 else ''}" if count else ""
+    return f"{said}, {silent} of them silent" if silent else said
+
+
+def things_of(batch: Batch, i: int, classes: Sequence[str]) -> list[str]:
     """The things of clip ``i`` by name, silent ones marked so; empty without truth."""
     truth = batch.truth
     if truth.category_BN is None:
@@ -129,7 +140,7 @@ def things_of(batch: Batch, i: int, classes: Sequence[str] | None = None) -> lis
     for n, category in enumerate(truth.category_BN[i].tolist()):
         if category < 0:
             continue
-        name = classes[category] if classes is not None and category < len(classes) else f"thing of class {category}"
+        name = classes[category] if category < len(classes) else "unnamed thing"
         silent = truth.sounding_BN is not None and not bool(truth.sounding_BN[i, n])
         things.append(f"{name} (silent)" if silent else name)
     return things

@@ -18,6 +18,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 COLOURS: dict[str, str] = {
@@ -103,12 +104,19 @@ def use() -> None:
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Run ``function`` under the style of the book and leave matplotlib's own settings as they were."""
+    """Run ``function`` under the style of the book and leave matplotlib's own settings as they were.
+
+    Words in the figure that it returns are words: a class that is called ``$x`` is no mathematics.
+    """
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
         with look():
-            return function(*args, **kwargs)
+            made = function(*args, **kwargs)
+        for words in made.findobj(Text) if isinstance(made, Figure) else ():
+            if "$" in words.get_text():
+                words.set_parse_math(False)
+        return made
 
     return inside
 

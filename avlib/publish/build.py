@@ -27,7 +27,10 @@ EDITIONS = ("instructor", "student")
 
 
 def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
-    """The chapter as the site shows it: provenance under the title, a description for searches, solutions folded."""
+    """The chapter as the site shows it.
+
+    It has its provenance under the title, a description for searches, its solutions folded, and a quiz without code.
+    """
     provenance = record.line(notebook, chapter)
     claims = record.stale_claims(notebook, chapter.root)
     page = edition_of(edition)(notebook)
@@ -47,6 +50,11 @@ def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
     if description:
         plain = re.sub(r"[*_`]|\{[\w:]+\}`[^`]*`|\$[^$]*\$|\[([^\]]*)\]\([^)]*\)", r"\1", description)
         kept["myst"] = {**kept.get("myst", {}), "html_meta": {"description": " ".join(plain.split())}}
+    for _, cell in chapters.tagged(page, "quiz"):
+        cell["metadata"] = chapters.without_code(cell)
+    for data in (o.get("data", {}) for _, cell in chapters.code_cells(page) for o in cell["outputs"]):
+        if "text/html" in data:  # pandas leaves the heading over its index empty
+            data["text/html"] = data["text/html"].replace("<th></th>", "<td></td>")
     page["metadata"] = {**kept, "kernelspec": chapters.KERNEL, "language_info": chapters.LANGUAGE}
     return _folded(page)
 

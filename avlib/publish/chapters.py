@@ -16,7 +16,8 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
   - ``exercise``: the Markdown cell with the ``{exercise}`` directive (the directive alone will do).
   - ``answer``: a Markdown cell that gives an answer away; it is left out of the student edition, as is a cell with a
     ``{solution}`` directive.
-  - ``quiz``: the cell that calls ``avlib.publish.quiz.show``; it may be long.
+  - ``quiz``: the cell that calls ``avlib.publish.quiz.show``; it may be long. Its code holds the answers: the site
+    leaves it out, and Jupyter opens it folded.
   - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide.
   - ``claims``: the cell that shows the recorded claims of a method.
   - ``typed-number``: a Markdown cell that quotes numbers of others; each such sentence cites its source.
@@ -303,6 +304,8 @@ def normalise(notebook: Notebook, places: Iterable[tuple[str, str]] = ()) -> Not
     count = 0
     for index, cell in enumerate(clean["cells"]):
         cell["metadata"] = {key: cell["metadata"][key] for key in CELL_KEYS if cell["metadata"].get(key)}
+        if "quiz" in tags(cell):
+            cell["metadata"] |= without_code(cell)
         cell.setdefault("id", f"cell-{index:02d}")
         cell.pop("attachments", None) if not cell.get("attachments") else None
         if cell["cell_type"] == "code":
@@ -330,6 +333,12 @@ def _clean_output(output: dict[str, Any], count: int | None, places: Iterable[tu
     if "data" in output:
         output["data"] = {m: plain(v) if m.startswith("text/") else v for m, v in output["data"].items()}
     return output
+
+
+def without_code(cell: Cell) -> dict[str, Any]:
+    """Metadata of a cell whose code nobody should read first: left out by the site, folded by Jupyter."""
+    kept = [tag for tag in tags(cell) if tag not in ("hide-input", "remove-input")]
+    return {**cell["metadata"], "tags": [*kept, "remove-input"], "jupyter": {"source_hidden": True}}
 
 
 def cleared(cell: Cell) -> Cell:

@@ -27,7 +27,7 @@ class Quiz:
     def _repr_html_(self) -> str:
         body = "".join(_fieldset(number, question, self.key) for number, question in enumerate(self.questions))
         style = files("avlib.publish").joinpath("quiz.css").read_text(encoding="utf-8").replace("\n", "")
-        score = f'<p class="avq-score" role="status"> of {len(self.questions)}</p>'
+        score = f'<p class="avq-score"> of {len(self.questions)}</p>'
         opened = '<form class="avq tex2jax_process mathjax_process" aria-label="Quiz">'
         return f"<style>{style}</style>{opened}{body}{score}</form>"
 
@@ -97,7 +97,9 @@ def _fieldset(number: int, question: Mapping[str, Any], key: str) -> str:
     for place, (text, why, right) in enumerate(_options(question)):
         name = f"avq-{key}-{number}-{place}"
         kind = ' class="avq-yes"' if right else ""
-        button = f'<input type="radio" name="avq-{key}-{number}" id="{name}" aria-describedby="{name}-why"{kind}>'
-        said = f'<div class="avq-why" id="{name}-why" role="note">{_text(why)}</div>'
+        button = f'<input type="radio" name="avq-{key}-{number}" id="{name}"{kind}>'
+        verdict = "✓ Right." if right else "✗ Not this one."
+        why = f'<div class="avq-why"><b>{verdict}</b> {_text(why)}</div>'
+        said = f'<div class="avq-said" role="status">{why}</div>'  # read out when style shows it, and not before
         rows.append(f'<div class="avq-option">{button}<label for="{name}">{_text(text)}</label>{said}</div>')
     return f"<fieldset><legend>{number + 1}. {_text(question['ask'])}</legend>{''.join(rows)}</fieldset>"

@@ -429,7 +429,7 @@ def install(page: Page) -> Iterator[Problem]:
 def hidden(page: Page) -> Iterator[Problem]:
     """Nothing that teaches is removed from the page."""
     for i, cell in page.code:
-        if "install" in tags(cell):
+        if {"install", "quiz"} & set(tags(cell)):
             continue
         for tag in ("remove-cell", "remove-input", "hide-cell"):
             if tag in tags(cell):

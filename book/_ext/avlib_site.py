@@ -178,21 +178,38 @@ def imports_of(code: str) -> set[str]:
     return names
 
 
-def library(source: Path, _: str) -> str:
-    """The index of the library: each module, its public names, and the chapters that use it."""
-    chapters, blocks = used_by(source), []
+def within(name: str, places: list[str]) -> bool:
+    """Is the module one of ``places``, or inside of one? (``avlib`` is that module alone.)"""
+    return any(name == place or (place != "avlib" and name.startswith(f"{place}.")) for place in places)
+
+
+def library(source: Path, argument: str) -> str:
+    """The index of a part of the library: each module, its public names, and the chapters that use it.
+
+    ``avlib:library MODULE MODULE …`` takes packages with all that is in them.
+    """
+    places = argument.split()
+    if missing := [place for place in places if place not in modules()]:
+        raise ExtensionError(f"avlib:library names {', '.join(missing)}, and there is no such module")
+    chapters = used_by(source)
+    entries = [entry(source, name, chapters.get(name, [])) for name in modules() if within(name, places)]
+    return "\n".join(filter(None, entries))
+
+
+def entry(source: Path, name: str, chapters: list[str]) -> str:
+    """The section of one module; empty where it has neither a public name nor a chapter that uses it."""
+    path, tree = modules()[name]
+    public = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
+    if not public and not chapters:
+        return ""
     url = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    for name, (path, tree) in modules().items():
-        public = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
-        where = f"{url['url']}/blob/{url['branch']}/avlib/{path.relative_to(package_root()).as_posix()}"
-        lines = [f"({anchor(name)})=\n## `{name}`\n\n{first_line(tree)}\n"]
-        if name in chapters:
-            links = ", ".join(f"[{notebook_title(source / c)}](/{c})" for c in chapters[name])
-            lines.append(f"Used in: {links}.\n")
-        lines += [f"[`{signature(n)}`]({where}#L{n.lineno})\n: {first_line(n)}\n" for n in public]
-        if public or name in chapters:
-            blocks.append("\n".join(lines))
-    return "\n".join(blocks)
+    where = f"{url['url']}/blob/{url['branch']}/avlib/{path.relative_to(package_root()).as_posix()}"
+    lines = [f"({anchor(name)})=\n## `{name}`\n\n{first_line(tree)}\n"]
+    if chapters:
+        links = ", ".join(f"[{notebook_title(source / c)}](/{c})" for c in chapters)
+        lines.append(f"Used in: {links}.\n")
+    lines += [f"[`{signature(n)}`]({where}#L{n.lineno})\n: {first_line(n)}\n" for n in public]
+    return "\n".join(lines)
 
 
 GENERATORS: dict[str, Callable[[Path, str], str]] = {
@@ -246,6 +263,11 @@ def generated_pages(app: Sphinx, env: Any, added: set[str], changed: set[str], r
     ]
 
 
+def every_page(app: Sphinx, env: Any) -> list[str]:
+    """Each build writes all pages: the search index forgets the glossary of a page that is not written."""
+    return sorted(env.found_docs)
+
+
 def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Give each page without a description its first paragraph as one."""
     if doctree is None or 'name="description"' in context.get("metatags", ""):
@@ -256,14 +278,23 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{text}" />'
 
 
-def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Leave out the live-kernel scripts that jupyter-book adds to every page, twice: they name a host to load from."""
+def drop_scripts(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave out scripts that a page has no use for.
 
-    def ours(file: Any) -> bool:
-        return "thebe" not in f"{file.filename} {file.attributes.get('body', '')}"
+    These are the live kernel's, which name a host to load from, and MathJax, over a megabyte, where no equation stands:
+    Sphinx gives it to each page that lists one with equations.
+    """
+    kinds = (nodes.math, nodes.math_block)
+    equations = doctree is not None and any(isinstance(node, kinds) for node in doctree.findall())
+    unused = ("thebe",) if equations else ("thebe", "mathjax/", "window.MathJax")
+
+    def used(file: Any) -> bool:
+        return not any(word in f"{file.filename} {file.attributes.get('body', '')}" for word in unused)
 
     for kind in ("script_files", "css_files"):
-        context[kind] = [file for file in context.get(kind, []) if ours(file)]
+        context[kind] = [file for file in context.get(kind, []) if used(file)]
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
@@ -286,7 +317,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("source-read", source_read)
     app.connect("env-get-outdated", generated_pages)
+    app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -196,6 +196,14 @@ def test_what_is_said_comes_from_the_truth_where_nobody_says_it():
     assert player(bare, 0).alt == "Still picture with 1 s of sound."
 
 
+def test_things_without_names_are_counted():
+    batch = clips()
+    assert gallery(batch).alt == "4 clips to play. Still picture with 1 s of sound: 2 things, 1 of them silent."
+    assert player(batch, 1).alt == "Still picture with 1 s of sound: 2 things, 1 of them silent."
+    assert "unnamed thing" in player(batch, 1, classes=CLASSES[:1]).alt
+    assert not any("of class" in element.html for element in (gallery(batch), matrix(torch.eye(4), batch)))
+
+
 def test_it_shows_itself_and_saves_a_page(tmp_path, elements):
     element = elements["player"]
     bundle = element._repr_mimebundle_()

@@ -205,6 +205,13 @@ def test_clusters_come_purest_first_and_say_so():
     assert titles == ["violin\n100% of 2", "dog\n67% of 3"]
 
 
+def test_dollars_in_the_name_of_a_class_are_no_mathematics():
+    names = [r"$\frac{a$", "C++", "$x$", "R&B"]
+    assert len(figures.confusion(np.arange(16).reshape(4, 4), names).png()) > 0
+    for figure in (figures.contact_sheet(clips(4), names), figures.seeds_strip({n: [0.5, 0.6] for n in names})):
+        assert len(figure.png()) > 0
+
+
 def test_a_description_must_say_something():
     figure, _ = figures.new()
     with pytest.raises(ValueError, match="must not be empty"):

@@ -1,5 +1,6 @@
 """The site: what staging adds, and that a build with faults leaves the site that was there."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_a_staged_chapter_gains_its_line_its_description_and_folded_solutions(ro
     assert "return 2 * x" not in chapters.dumps(student) and "hide-cell" not in chapters.dumps(student)
 
 
+def test_a_table_has_no_heading_without_text(root):
+    source = chapters.read(chapter(root, "one").path)
+    source["cells"][4]["outputs"][0]["data"]["text/html"] = "<table><tr><th></th><th>a</th></tr></table>"
+    page = build.staged(source, chapter(root, "one"), "instructor")
+    assert page["cells"][4]["outputs"][0]["data"]["text/html"] == "<table><tr><td></td><th>a</th></tr></table>"
+
+
+@pytest.mark.parametrize("edition", build.EDITIONS)
+def test_a_quiz_is_staged_without_the_code_that_answers_it(root, edition):
+    page = build.staged(chapters.read(chapter(root, "one").path), chapter(root, "one"), edition)
+    ((_, cell),) = chapters.tagged(page, "quiz")
+    assert chapters.tags(cell) == ["quiz", "remove-input"] and cell["metadata"]["jupyter"] == {"source_hidden": True}
+    assert cell["outputs"]
+    ((_, kept),) = chapters.tagged(chapters.normalise(notebook(*good())), "quiz")
+    assert kept["metadata"] == cell["metadata"]
+
+
 def test_solutions_within_a_directive_are_not_folded_twice(root):
     cells = good()
     cells[7:8] = [markdown("```{solution-start} ex-1\n```"), cells[7], markdown("```{solution-end}\n```")]
@@ -69,6 +87,21 @@ def test_an_unchanged_source_keeps_its_time_and_a_removed_one_goes(root):
     assert "hide_solutions: true" in (folder / "_config.yml").read_text()
     with pytest.raises(ValueError, match="unknown edition of the site 'recall'"):
         build.build(root, edition="recall")
+
+
+@pytest.mark.slow
+def test_a_second_build_keeps_the_glossary_and_each_page_can_be_downloaded(root, repo):
+    extended = CONFIG.replace("  config:", f"  local_extensions: {{avlib_site: {repo / 'book' / '_ext'}}}\n  config:")
+    (root / "_config.yml").write_text(extended)
+    words = "\n```{glossary}\nloudness\n  How loud it is.\n```\n"
+    (root / "book" / "words.md").write_text(f"# Words\n{words}")
+    (root / "_toc.yml").write_text(f"{TOC}  - file: book/words\n")
+    for text in ("Here.", "Here, and edited."):
+        (root / "book" / "index.md").write_text(f"# Home\n\n{text}\n")
+        site = build.build(root, say=lambda line: None).parent
+        found = json.loads((site / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")"))
+        assert "loudness" in found["indexentries"], text
+    assert chapters.read(site / "_sources" / "notebooks" / "1_part" / "one.ipynb")["cells"]
 
 
 @pytest.mark.slow

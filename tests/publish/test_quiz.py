@@ -27,6 +27,13 @@ def test_every_option_is_explained_and_exactly_one_is_right():
     assert all(f'for="{name}"' in html for name in re.findall(r'<input[^>]*id="([^"]+)"', html))
 
 
+def test_no_answer_is_told_before_it_is_given():
+    html = quiz.show([QUESTION])._repr_html_()
+    assert "aria-describedby" not in html and "avq-why{display:none" in html
+    said = re.findall(r'<div class="avq-said" role="status"><div class="avq-why"><b>(.*?)</b>', html)
+    assert sorted(said) == ["✓ Right.", "✗ Not this one.", "✗ Not this one."]
+
+
 def test_text_is_escaped_and_code_and_mathematics_are_kept():
     html = quiz.show([QUESTION])._repr_html_()
     assert r"Is <code>x</code> &lt; \(y\)?" in html

@@ -32,6 +32,10 @@ FLAGS = (
 )
 
 
+PATIENCE = 300.0
+"""Seconds after which a browser that does not answer is taken for dead; a busy machine needs minutes for a page."""
+
+
 def find() -> str | None:
     """The browser's program, or None: ``$AVLIB_CHROMIUM`` or one of the usual names."""
     named = os.environ.get("AVLIB_CHROMIUM")
@@ -72,7 +76,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def call(self, method: str, timeout: float = 60.0, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, timeout: float = PATIENCE, **params: Any) -> dict[str, Any]:
         """Send one command and wait for its answer, noting the events that arrive before it."""
         self.count += 1
         number = self.count
@@ -121,7 +125,7 @@ class Browser:
         """Load a page and let its scripts run on for ``settle`` seconds."""
         self.requests, self.complaints, self.loaded = [], [], False
         self.call("Page.navigate", url=url)
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while not self.loaded:
             self.receive(end)
         self.wait(settle)
@@ -139,17 +143,37 @@ class Browser:
         """The value of a JavaScript expression in the page; promises are awaited."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
-            raise RuntimeError(f"{script}: {result['exceptionDetails']}")
+            raise RuntimeError(f"{script[:500]}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
     def key(self, name: str) -> None:
         """Press and release one key, named as in ``KeyboardEvent.key``."""
-        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
-        text = {"Enter": "\r"}.get(name)
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+        text = {"Enter": "\r", " ": " "}.get(name)
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if text and kind == "keyDown" else {}
             code = codes.get(name, 0)
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, **extra)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at ``start`` (px), move it to ``end`` in a few steps, and let go."""
+        places = [tuple(a + (b - a) * k / 4 for a, b in zip(start, end, strict=True)) for k in range(5)]
+        kinds = ["mousePressed", *["mouseMoved"] * 4, "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def swipe(self, start: tuple[float, float], distance: float) -> None:
+        """Put a finger down at ``start`` (px), push the page up by ``distance``, and lift it."""
+        (x, y), steps = start, 10
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for k in range(1, steps + 1):
+            self.call(
+                "Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y - distance * k / steps}]
+            )
+            self.wait(0.02)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
     def resize(self, width: int, height: int, mobile: bool = False) -> None:
         """Give the page another size (px)."""
