@@ -223,7 +223,8 @@ class Reader:
         for track in self.tracks.values():
             if not track.bad:
                 continue
-            what = f"{track.bad} of {track.packets} packets of its {track.stream.type} cannot be decoded"
+            bad = min(track.bad, track.packets)  # what a decoder still holds can fail too, at the end
+            what = f"{bad} of {track.packets} packets of its {track.stream.type} cannot be decoded"
             if track.bad > max(1, _BAD * track.packets):
                 raise MediaError(f"{self.name}: damaged, {what}")
             _log.warning("%s: %s; they are left out", self.name, what)
