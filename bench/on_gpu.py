@@ -163,7 +163,7 @@ def attempt(report: Report, section: str, name: str, run: Callable[[], Numbers],
 
 def agreement(setting: Setting) -> Iterator[tuple[str, Callable[[], Numbers]]]:
     """What must come out alike on both devices, in both precisions, in both layouts, compiled or not."""
-    for preset in ("solo", "cocktail", "moving", "faces"):
+    for preset in ("solo", "cocktail", "moving", "faces", "ambient"):
         yield f"clips of {preset}, device against CPU", lambda preset=preset: clips_alike(setting, preset)
     for name in ("correspondence", "InfoNCE", "KL", "noise-contrastive"):
         yield f"{name}: a loss of bfloat16 inputs is in float32", lambda name=name: loss_in_float32(setting, name)
@@ -207,12 +207,17 @@ def loss_in_float32(setting: Setting, name: str) -> Numbers:
 
 
 class Peek(experiment.Run):
-    """A run that trains nothing: it remembers the net of the last stage and the first batch it would learn from."""
+    """A run that trains nothing: it remembers the net of the last stage and the first batch it would learn from.
+
+    Hooks see that batch, since a net may need what they make (clusters).
+    """
 
     found: tuple[nn.Module, Batch]
 
-    def fit(self, method: nn.Module, batches: experiment.Batches, *_: Any, **__: Any) -> History:
-        self.found = method, batches(0).to(self.device)
+    def fit(self, method: nn.Module, batches: experiment.Batches, *_: Any, **settings: Any) -> History:
+        self.found = method.to(self.device), batches(0).to(self.device)
+        for hook in settings.get("hooks", ()):
+            hook(*self.found, 0)
         return History()
 
 
@@ -398,8 +403,6 @@ class Pair(nn.Module):
 
 def training(setting: Setting) -> Iterator[tuple[str, Callable[[], Numbers]]]:
     """Clips a second of whole steps of `fit`, and which part of the card's peak they use; what a cell would cost."""
-    for name in setting.methods:
-        yield f"{name}: one cell of profile {setting.profile}", lambda name=name: estimate(setting, name)
     shapes = {"ResNet-18": (4, (3, 32, 32)), "R(2+1)D-18": (2, (4, 3, 32, 32))}
     if not setting.small:
         shapes = {"ResNet-18": (512, (3, 224, 224)), "R(2+1)D-18": (64, (16, 3, 112, 112))}
@@ -407,6 +410,8 @@ def training(setting: Setting) -> Iterator[tuple[str, Callable[[], Numbers]]]:
         for name, (clips, shape) in shapes.items():
             about = f"{name} and audio ResNet-18{', compiled' if compiled else ''}"
             yield about, lambda name=name, shape=shape, n=clips, c=compiled: throughput(setting, name, n, shape, c)
+    for name in setting.methods:
+        yield f"{name}: one cell of profile {setting.profile}", lambda name=name: estimate(setting, name)
 
 
 def throughput(setting: Setting, name: str, clips: int, shape: tuple[int, ...], compiled: bool) -> Numbers:

@@ -147,7 +147,7 @@ def test_packs_are_built_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pack", "build", "folder:some/where", "--folder", "there"]) == 0
     assert asked.pop() == ("folder:some/where", Path("there"), {}) and (tmp_path / "where.safetensors").exists()
-    assert cli.main(["pack", "build", "folder:some/where", "--shortest", "0.05"]) == 0
+    assert cli.main(["pack", "build", "folder:some/where", "--shortest", "0.05", "--out", "b.safetensors"]) == 0
     assert asked == [("folder:some/where", None, {"shortest": 0.05})]
     assert cli.main(["pack", "show", "toy"]) == 0
     said = capsys.readouterr().out

@@ -66,6 +66,13 @@ def run(repo: Path, out: Path, *arguments: str) -> tuple[int, list[dict[str, Any
     return done.returncode, lines, done.stdout + done.stderr
 
 
+def test_every_method_agrees_with_itself_in_other_precisions_and_layouts(repo: Path, tmp_path: Path) -> None:
+    code, lines, said = run(repo, tmp_path, "--minutes", "30", "--sections", "agreement")
+    of_methods = {line["name"].partition(":")[0]: line["status"] for line in lines if "channels_last" in line["name"]}
+    assert code == 0 and {line["status"] for line in lines} == {"good", "done"}, said
+    assert {"l3", "soundnet", "dsol", "xdc"} <= of_methods.keys()
+
+
 @pytest.mark.slow
 def test_a_dry_run_needs_only_the_packages_it_says(repo: Path, tmp_path: Path) -> None:
     pack = packs.save(library.load("orchestra"), tmp_path / "orchestra.safetensors")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -182,39 +181,65 @@ def stems(scene: Scene, bank: SoundBank, samples: int) -> Tensor:
     skip = (-begin).clamp(min=0)
     count = torch.minimum(bank.length_M[note], samples - begin) - skip
     source, target = bank.start_M[note] + skip, (row * slots + slot) * samples + begin + skip
-    # slices of arrays cost a tenth of what slices of tensors cost
-    both: list[Any] = [t.numpy() if t.device.type == "cpu" else t for t in (out_S, bank.data_S)]
-    total, notes = both
-    for at, start, length in zip(target.tolist(), source.tolist(), count.tolist(), strict=True):
-        if length > 0:
-            total[at : at + length] += notes[start : start + length]
+    # samples are whole numbers: in single precision their sums, and in double those of their squares, are exact in any
+    # order, and so alike on every device
+    add = _add_each if out_S.device.type == "cpu" else _add_all
+    add(out_S, bank.data_S, target, source, count.clamp(min=0))
     out_BNS = out_S.view(clips, slots, samples)
-    # squares of whole numbers: in double precision their sum is exact in any order (clip by clip it stays in the cache)
-    power_BN = torch.stack([clip_NS.double().square_().sum(1) for clip_NS in out_BNS])
+    power_BN = torch.cat([clips_BNS.double().square_().sum(2) for clips_BNS in out_BNS.split(_together(out_S))])
     level_BN = _LEVEL * 10 ** (scene.gain_BN.double() / 20)
     return out_BNS.mul_((level_BN / (power_BN / samples).sqrt().clamp(min=1.0)).float()[..., None])
 
 
-def _piece(wave_S: Tensor, u: float, samples: int) -> Tensor:
-    """``samples`` samples from the place ``u`` (0…1) of a recording on, which begins again after its end."""
-    start = int(u * len(wave_S))
-    return wave_S.roll(-start).repeat(math.ceil(samples / len(wave_S)))[:samples]
+def _add_all(out_S: Tensor, data_S: Tensor, target_L: Tensor, source_L: Tensor, count_L: Tensor) -> None:
+    """Add to ``out_S``, for each note, ``count`` samples of ``data_S`` from ``source`` on at ``target``."""
+    for target, source, count in zip(*(t.split(1024) for t in (target_L, source_L, count_L)), strict=True):
+        first = (count.cumsum(0) - count).repeat_interleave(count)
+        place = torch.arange(len(first), device=first.device) - first
+        value = data_S[source.repeat_interleave(count) + place].float()
+        out_S.index_add_(0, target.repeat_interleave(count) + place, value)
+
+
+def _add_each(out_S: Tensor, data_S: Tensor, target_L: Tensor, source_L: Tensor, count_L: Tensor) -> None:
+    """The same, note by note; slices of arrays cost a tenth of what slices of tensors cost."""
+    total, notes = out_S.numpy(), data_S.numpy()
+    for at, start, length in zip(target_L.tolist(), source_L.tolist(), count_L.tolist(), strict=True):
+        total[at : at + length] += notes[start : start + length]
+
+
+def _together(out_S: Tensor) -> int:
+    """How many clips are reduced at once: one stays in a processor's cache, a card wants many."""
+    return 1 if out_S.device.type == "cpu" else 64
+
+
+def _pieces(data_S: Tensor, start_B: Tensor, length_B: Tensor, u_B: Tensor, samples: int) -> Tensor:
+    """``samples`` samples from the place ``u`` (0…1) of each recording on, which begins again after its end, (B, S)."""
+    first_B = (u_B.double() * length_B).long()
+    place_BS = (first_B[:, None] + torch.arange(samples, device=data_S.device)) % length_B[:, None]
+    return data_S[start_B[:, None] + place_BS].float()
+
+
+def _loud(level_B: Tensor) -> Tensor:
+    """Factors of levels in dB, double precision; the powers are a processor's, whatever the device."""
+    return torch.tensor([_LEVEL * 10 ** (level / 20) for level in level_B.tolist()], dtype=torch.float64)
 
 
 def _background(scene: Scene, stage: Stage, samples: int) -> Tensor:
     """Ambience of the place and white noise, each at its level; silence where they are off, (B, S)."""
-    out = torch.zeros(len(scene.index_B), samples, device=stage.noise_S.device)
-    bank = stage.ambience
-    columns = (scene.ambience_B, scene.recording_B, scene.turn_B, scene.noise_B, scene.hiss_B)
-    for b, (level, row, turn, noise, hiss) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        if level > -100:
-            start, length = int(bank.start_M[row]), int(bank.length_M[row])
-            wave = _piece(bank.data_S[start : start + length].float(), turn, samples)
-            rms = max(float(wave.double().square().mean().sqrt()), 1.0)
-            out[b] += wave * (_LEVEL * 10 ** (level / 20) / rms)
-        if noise > -100:
-            out[b] += _piece(stage.noise_S, hiss, samples) * (_LEVEL * 10 ** (noise / 20))
-    return out
+    device = stage.noise_S.device
+    out_BS = torch.zeros(len(scene.index_B), samples, device=device)
+    bank, row_B = stage.ambience, scene.ambience_B > -100
+    if bool(row_B.any()):
+        row = scene.recording_B[row_B]
+        wave_BS = _pieces(bank.data_S, bank.start_M[row], bank.length_M[row], scene.turn_B[row_B], samples)
+        rms_B = (wave_BS.double().square_().sum(1) / samples).sqrt().clamp(min=1.0)
+        out_BS[row_B] += wave_BS * (_loud(scene.ambience_B[row_B]).to(device) / rms_B).float()[:, None]
+    noisy_B = scene.noise_B > -100
+    if bool(noisy_B.any()):
+        none_B = torch.zeros_like(scene.recording_B[noisy_B])
+        wave_BS = _pieces(stage.noise_S, none_B, none_B + len(stage.noise_S), scene.hiss_B[noisy_B], samples)
+        out_BS[noisy_B] += wave_BS * _loud(scene.noise_B[noisy_B]).to(device).float()[:, None]
+    return out_BS
 
 
 def mix(scene: Scene, stage: Stage, seconds: float) -> tuple[Tensor, Tensor]:

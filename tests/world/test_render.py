@@ -73,6 +73,17 @@ def test_masks_never_overlap_and_an_empty_slot_has_none() -> None:
     assert truth.box_BN4[~empty].isfinite().all()
 
 
+def test_notes_that_overlap_are_added_alike_one_by_one_and_all_at_once() -> None:
+    draw = torch.Generator().manual_seed(0)
+    data_S = torch.randint(-32768, 32768, (9000,), dtype=torch.int16, generator=draw)
+    count_L = torch.randint(0, 800, (2500,), generator=draw)
+    target_L, source_L = (torch.randint(0, 8000, (2500,), generator=draw) for _ in range(2))
+    each_S, all_S = torch.zeros(9000), torch.zeros(9000)
+    render._add_each(each_S, data_S, target_L, source_L, count_L)
+    render._add_all(all_S, data_S, target_L, source_L, count_L)
+    assert torch.equal(each_S, all_S) and each_S.abs().max() > 2 * 32768
+
+
 def test_stems_sum_to_the_mixture_and_the_silent_are_silent() -> None:
     truth_of = World(preset="cocktail", seed=4).batch(range(30))
     truth = truth_of.truth
