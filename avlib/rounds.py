@@ -75,3 +75,20 @@ def everything(method: nn.Module, clips: Iterable[Batch]) -> tuple[Embedding, Te
         index.append(batch.index_B.to(device))
     method.train(training)
     return Embedding(torch.cat(image), torch.cat(audio)), torch.cat(index)
+
+
+class Growing(Rounds):
+    """Rounds that grow longer: of ``count`` rounds the i-th begins at step ``steps`` (i / count) ** 1.5.
+
+    Source: Asano et al., SeLaVi, NeurIPS 2020, section 3.2.
+    """
+
+    def __init__(self, clips: Callable[[], Iterable[Batch]], steps: int, count: int, seed: int = 0):
+        super().__init__(clips, max(steps, 1), seed)
+        self.begins = {int(steps * (i / count) ** 1.5) for i in range(count)}
+
+    def __call__(self, method: nn.Module, batch: Batch | None, step: int) -> None:
+        if step == 0:
+            settle(method, self.clips())
+        if step in self.begins:
+            self.relabel(method, step)
