@@ -44,6 +44,9 @@ from avlib import files
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
 
+MARK = "nbval-check-output"
+"""The tag of a cell whose output must come out the same on every machine."""
+
 SPLIT = ("application/javascript", "image/svg+xml")
 """What Jupyter writes line by line, besides text."""
 
@@ -115,9 +118,26 @@ def find(root: Path, names: Sequence[str] = ()) -> list[Chapter]:
             if name.rstrip("/") in (c.name, c.part, c.where) or path.resolve() in (c.path, c.path.parent)
         ]
         if not hits:
-            raise unknown("chapter", name, [c.name for c in every])
+            raise ValueError(f"{unknown('chapter', name, [c.name for c in every])}{_about(root, name)}")
         picked += [c for c in hits if c not in picked]
     return picked
+
+
+def _about(root: Path, name: str) -> str:
+    """What to add where somebody names a method instead of its chapter; the map of the methods knows it."""
+    import yaml
+
+    path = root / "book" / "methods.yml"
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+        told = {Path(row["module"]).stem: root / f"{row['chapter']}.ipynb" for row in rows}
+    except (yaml.YAMLError, KeyError, TypeError):
+        return ""
+    if name not in told:
+        return ""
+    if not told[name].exists():
+        return f". {name!r} is a method, and its chapter ({told[name].stem}) is not written yet"
+    return f". {name!r} is a method; the chapter {told[name].stem!r} tells of it"
 
 
 def read(path: Path) -> Notebook:

@@ -59,8 +59,10 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     execute.add_argument("--timeout", type=int, metavar="S", help="seconds that a cell may take (default: 1800)")
 
     check = command("check", _check, "name stale chapters and everything that breaks a rule; nothing is executed")
-    check.add_argument("--json", action="store_true", help="for programs")
-    check.add_argument("--strict", action="store_true", help="stale records of claims fail too")
+    form = check.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--github", action="store_true", help="as annotations of a GitHub workflow")
+    check.add_argument("--strict", action="store_true", help="stale claims and outputs without a fingerprint fail too")
 
     test = command(
         "test", _test, "run chapters small, try every exercise, and see that marked outputs come out the same twice"
@@ -188,8 +190,9 @@ def _say(text: str) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from avlib.publish.check import check
 
-    report = check(_root(arguments), arguments.chapters, strict=arguments.strict)
-    print(report.json() if arguments.json else report.text())
+    root = _root(arguments)
+    report = check(root, arguments.chapters, strict=arguments.strict)
+    print(report.json() if arguments.json else report.github(root) if arguments.github else report.text())
     return 1 if report.failures else 0
 
 

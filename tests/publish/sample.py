@@ -48,7 +48,8 @@ def notebook(*cells: Cell) -> Notebook:
         if cell["cell_type"] == "code" and cell["execution_count"] == 0:
             count += 1
             cell["execution_count"] = count
-    return {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    about = {"kernelspec": dict(chapters.KERNEL)}
+    return {"cells": list(cells), "metadata": about, "nbformat": 4, "nbformat_minor": 5}
 
 
 CONFIG = "repository: {url: 'https://example.org/a/book.git', branch: main}\n"
