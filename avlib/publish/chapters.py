@@ -18,7 +18,8 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
     ``{solution}`` directive.
   - ``quiz``: the cell that calls ``avlib.publish.quiz.show``; it may be long. Its code holds the answers: the site
     leaves it out, and Jupyter opens it folded.
-  - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide.
+  - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide. Where no code cell carries it,
+    the deck chooses (`avlib.publish.slides`).
   - ``claims``: the cell that shows the recorded claims of a method.
   - ``typed-number``: a Markdown cell that quotes numbers of others; each such sentence cites its source.
   - ``hide-input``: the site folds the code (never for a cell that holds the lesson).

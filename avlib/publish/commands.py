@@ -76,6 +76,12 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     verify.add_argument("--all", action="store_true", help="every chapter (this is the default)")
     _jobs(verify)
 
+    grade = command("grade", _grade, "run the checks of handed-in notebooks and print a table each", chapters=False)
+    grade.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="what a student handed in")
+    grade.add_argument("--chapter", metavar="NAME", help="the chapter they were made from (default: of that file name)")
+    grade.add_argument("--profile", default="smoke", metavar="P", help="default: smoke")
+    grade.add_argument("--timeout", type=int, default=600, metavar="S", help="seconds that a cell may take (600)")
+
 
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
@@ -215,6 +221,18 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise ValueError("--stale and --all exclude each other")
     problems = suite.verify(_root(arguments), arguments.chapters, stale=arguments.stale, jobs=arguments.jobs, say=_say)
     return _tell(problems, "every marked output came out the same")
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    from avlib.publish.grade import grade
+
+    passed = []
+    for path in arguments.notebooks:
+        options = {"profile": arguments.profile, "timeout": arguments.timeout}
+        sheet = grade(_root(arguments), path.resolve(), arguments.chapter, **options)
+        print(("\n" if passed else "") + sheet.text(), flush=True)
+        passed.append(sheet.passed)
+    return 0 if all(passed) else 1
 
 
 def _tell(problems: Sequence[str], good: str) -> int:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters, kernel
+from avlib.publish import chapters
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
+from avlib.publish.session import run, session
 from avlib.publish.slides import deck
-
-QUIET = ["--log-level=40"]
 
 
 def release(
@@ -108,59 +105,20 @@ def exercise_report(
     }
     fresh = chapters.normalise(chapters.with_parameters(notebook, given))
     found: list[Exercise] = []
-    with _kernel(fresh, root, timeout) as client:
+    with session(fresh, root, timeout) as client:
         for index, cell in chapters.code_cells(fresh):
             if index in checks:
                 found.append(_try(client, fresh, index, checks[index]))
-            elif index not in skip and (error := _run(client, cell["source"])) and "raises-exception" not in tags(cell):
+            elif index not in skip and (error := run(client, cell["source"])) and "raises-exception" not in tags(cell):
                 raise RuntimeError(f"cell {index + 1} ({cell['id']}): {error}")
     return found
-
-
-@contextmanager
-def _kernel(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
-    """A client with a fresh kernel for ``notebook``."""
-    from nbclient import NotebookClient
-    from nbformat import from_dict
-
-    empty = {**notebook, "cells": [chapters.cleared(cell) for cell in notebook["cells"]]}
-    with kernel.environment(root) as environment:
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(environment)
-        options: dict[str, Any] = {
-            "kernel_name": kernel.NAME,
-            "timeout": timeout,
-            "allow_errors": True,
-            "extra_arguments": QUIET,
-        }
-        client = NotebookClient(from_dict(empty), **options)
-        try:
-            with client.setup_kernel():
-                yield client
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _try(client: Any, notebook: Notebook, at: int, checks: list[int]) -> Exercise:
     cell = notebook["cells"][at]
 
     def attempt(source: str) -> str:
-        errors = (_run(client, text) for text in (source, *(notebook["cells"][i]["source"] for i in checks)))
+        errors = (run(client, text) for text in (source, *(notebook["cells"][i]["source"] for i in checks)))
         return next((error for error in errors if error), "")
 
     return Exercise(at, cell["id"], attempt(stub(cell["source"])), attempt(cell["source"]))
-
-
-def _run(client: Any, source: str) -> str:
-    """Run one piece of code in the client's kernel; returns its error, or nothing."""
-    from nbformat.v4 import new_code_cell
-
-    if not source.strip():
-        return ""
-    cell = new_code_cell(source)
-    client.nb.cells.append(cell)
-    client.execute_cell(cell, len(client.nb.cells) - 1)
-    errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
-    return errors[0] if errors else ""
