@@ -13,6 +13,7 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
   - ``solution``: the answer of an exercise, between ``### BEGIN SOLUTION`` and ``### END SOLUTION``; what stands
     outside the two lines (imports, a ``def`` line) is kept in the student edition.
   - ``check``: the visible asserts of the ``solution`` cell before it: they fail on the stub and pass on the solution.
+    Each has a message that says what is wrong, with a first hint.
   - ``exercise``: the Markdown cell with the ``{exercise}`` directive (the directive alone will do).
   - ``answer``: a Markdown cell that gives an answer away; it is left out of the student edition, as is a cell with a
     ``{solution}`` directive.

@@ -374,6 +374,34 @@ def exercises(page: Page) -> Iterator[Problem]:
             )
 
 
+def check_messages(page: Page) -> Iterator[Problem]:
+    """Whoever solves an exercise is told what is wrong: each assertion of a check has a message, with a first hint."""
+    for i, cell in page.code:
+        if "check" not in tags(cell):
+            continue
+        try:
+            tree = ast.parse(provenance.python_of(cell["source"])[0])
+        except SyntaxError:
+            continue  # said of the chapter's code
+        bare = [ast.unparse(node).split("\n")[0] for node in ast.walk(tree) if _is_mute(node)]
+        if bare:
+            yield page.problem(
+                "check-message",
+                f"a failure says nothing of what is wrong, nor a first hint: {bare[0][:60]!r}",
+                i,
+                "note",
+            )
+
+
+def _is_mute(node: ast.AST) -> bool:
+    """Is it an assertion without a message, a plain one or a call of ``assert_close`` and its kin?"""
+    if isinstance(node, ast.Assert):
+        return node.msg is None
+    name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+    given = {word.arg for word in node.keywords} if isinstance(node, ast.Call) else set()
+    return name.startswith("assert_") and not given & {"msg", "err_msg"}
+
+
 def quiz(page: Page) -> Iterator[Problem]:
     """One quiz a chapter."""
     found = sum("quiz" in tags(cell) for _, cell in page.code)
@@ -430,6 +458,7 @@ RULES: dict[str, Rule] = {
     "citations": citations,
     "conflict": conflicts,
     "exercises": exercises,
+    "check-message": check_messages,
     "quiz": quiz,
     "install": install,
     "hidden": hidden,

@@ -263,6 +263,14 @@ def generated_pages(app: Sphinx, env: Any, added: set[str], changed: set[str], r
     ]
 
 
+def number_by_chapter(app: Sphinx, env: Any) -> list[str]:
+    """Count the exercises of each chapter from one; Sphinx has just counted them through the whole book."""
+    for numbers in env.toc_fignumbers.values():
+        if "exercise" in numbers:
+            numbers["exercise"] = {name: (number,) for number, name in enumerate(numbers["exercise"], 1)}
+    return []
+
+
 def every_page(app: Sphinx, env: Any) -> list[str]:
     """Each build writes all pages: the search index forgets the glossary of a page that is not written."""
     return sorted(env.found_docs)
@@ -317,6 +325,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("source-read", source_read)
     app.connect("env-get-outdated", generated_pages)
+    app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", drop_scripts, priority=900)

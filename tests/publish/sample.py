@@ -75,7 +75,7 @@ def good() -> list[Cell]:
         code("print(1)", "nbval-check-output", outputs=[stream("1\n")]),
         markdown("\n".join(EXERCISE % (n, n) for n in (1, 2, 3))),
         code(SOLUTION, "solution"),
-        code("assert double(2) == 4", "check"),
+        code('assert double(2) == 4, f"double(2) is {double(2)}: what does twice mean?"', "check"),
         code(QUIZ, "quiz", "hide-input", outputs=[shown(text_html="<form></form>")]),
     ]
 

@@ -134,6 +134,13 @@ BAD = [
     ("exercises", at(7, source="def double(x):\n    return 2 * x"), "no lines"),
     ("exercises", at(7, source="### BEGIN SOLUTION\nx = 1"), "no '### END"),
     ("exercises", at(7, source="f(\n### BEGIN SOLUTION\n1)\n### END SOLUTION"), "not Python"),
+    ("check-message", at(8, source="assert double(2) == 4"), "'assert double(2) == 4'"),
+    (
+        "check-message",
+        at(8, source="for x in (1, 2):\n    np.testing.assert_allclose(double(x), x + x)"),
+        "assert_allclose(",
+    ),
+    ("check-message", at(8, source="torch.testing.assert_close(a, b, atol=1)"), "assert_close("),
     ("quiz", without(9), "no cells"),
     ("quiz", add(code(QUIZ, "quiz")), "2 cells"),
     ("install", lambda cells: None, "does not install"),
