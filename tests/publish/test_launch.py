@@ -3,7 +3,6 @@
 import pytest
 
 from avlib.publish import chapters, launch
-from avlib.publish.check import check
 from tests.publish.sample import CONFIG, INSTALL, chapter, good, installing, notebook, tree
 
 
@@ -24,29 +23,6 @@ def test_the_address_reaches_every_chapter_and_follows_the_configuration(tmp_pat
 def test_it_is_no_part_of_the_code_that_makes_a_chapter_stale():
     code = (list(chapters.code(notebook(*cells)).values()) for cells in (installing(), good()))
     assert next(code) == next(code)
-
-
-def test_nothing_keeps_an_address_that_changed(tmp_path):
-    cells = installing()
-    cells[3]["source"] += " [The file](https://example.org/a/book/blob/main/x.py)."
-    root = tree(tmp_path, one=cells)
-    old = "https://example.org/a/book"
-    (root / "_config.yml").write_text(CONFIG)
-    (root / "CITATION.cff").write_text(f"repository-code: {old}\n")
-    (root / "README.md").write_text(f"git clone {old}.git; not {old}shelf\n")
-    (root / "book" / "page.md").write_text(f"[x]({old}/blob/main/README.md), [y]({old}).\n")
-    picked = chapters.find(root)
-    assert launch.outdated(root) == {} and launch.address(root, picked) == []
-    (root / "_config.yml").write_text("repository: {url: 'https://example.com/b/course', branch: next}\n")
-    named = {p.path for p in check(root).problems if p.rule == "install"}
-    assert named == {"CITATION.cff", "README.md", "book/page.md", "notebooks/1_part/one.ipynb"}
-    assert launch.address(root, picked) == ["one", "CITATION.cff", "README.md", "book/page.md"]
-    new = "https://example.com/b/course"
-    assert (root / "README.md").read_text() == f"git clone {new}.git; not {old}shelf\n"
-    assert (root / "book" / "page.md").read_text() == f"[x]({new}/blob/next/README.md), [y]({new}).\n"
-    for path in (root / "CITATION.cff", picked[0].path):
-        assert new in path.read_text() and old not in path.read_text()
-    assert not [p for p in check(root).problems if p.rule == "install"] and launch.address(root, picked) == []
 
 
 @pytest.mark.parametrize("config", ["title: x\n", "", "repository:\n"])
