@@ -5,4 +5,8 @@ if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "un
 // The notebook is to be kept, not shown as text.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".btn-download-source-button").forEach((link) => link.setAttribute("download", ""));
+  // The theme's side bar is no landmark: what it holds would belong to no part of the page.
+  const bar = document.querySelector(".bd-sidebar-primary");
+  bar?.setAttribute("role", "complementary");
+  bar?.setAttribute("aria-label", "Contents of the book");
 });
