@@ -9,4 +9,5 @@ document.addEventListener("DOMContentLoaded", () => {
   const bar = document.querySelector(".bd-sidebar-primary");
   bar?.setAttribute("role", "complementary");
   bar?.setAttribute("aria-label", "Contents of the book");
+  bar?.querySelectorAll("summary").forEach((arrow) => arrow.setAttribute("aria-label", "The pages below"));
 });
