@@ -5,6 +5,8 @@ if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "un
 // The notebook is to be kept, not shown as text.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".btn-download-source-button").forEach((link) => link.setAttribute("download", ""));
+  // A role that is out of use, and that no block may have.
+  document.querySelectorAll("[role=doc-biblioentry]").forEach((entry) => entry.removeAttribute("role"));
   // The theme's side bar is no landmark: what it holds would belong to no part of the page.
   const bar = document.querySelector(".bd-sidebar-primary");
   bar?.setAttribute("role", "complementary");
