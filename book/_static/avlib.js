@@ -5,8 +5,8 @@ if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "un
 // The notebook is to be kept, not shown as text.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".btn-download-source-button").forEach((link) => link.setAttribute("download", ""));
-  // A role that is out of use, and that no block may have.
-  document.querySelectorAll("[role=doc-biblioentry]").forEach((entry) => entry.removeAttribute("role"));
+  // Their role is out of use; they lie in a list.
+  document.querySelectorAll("[role=doc-biblioentry]").forEach((entry) => entry.setAttribute("role", "listitem"));
   // The theme's side bar is no landmark: what it holds would belong to no part of the page.
   const bar = document.querySelector(".bd-sidebar-primary");
   bar?.setAttribute("role", "complementary");
