@@ -257,14 +257,14 @@ def _content(path: Path) -> tuple[dict[tuple[str, int], Cell], dict[str, str]]:
         return {}, {}
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
-        cells, files = [_cell(row) for row in whole["cells"]], whole.get("files", {})
-        _check_kinds("the record", {"files": files}, {"files": dict})
+        cells, code = [_cell(row) for row in whole["cells"]], whole.get("files", {})
+        _check_kinds("the record", {"files": code}, {"files": dict})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {error}): mend it or move it away, "
             f"then make it again with `avlib claims {path.stem}`"
         ) from error
-    return {(cell.arm, cell.seed): cell for cell in cells}, files
+    return {(cell.arm, cell.seed): cell for cell in cells}, code
 
 
 def _cell(row: Any) -> Cell:

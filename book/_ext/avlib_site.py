@@ -24,6 +24,8 @@ from sphinx.errors import ExtensionError
 PLACEHOLDER = re.compile(r"^<!-- avlib:(\w+) ?(.*?) ?-->$", re.MULTILINE)
 PARTS = ("transfer", "scenes", "objects")
 PACKS = ("orchestra",)
+SCENE_BYTES = 170_000
+"""A scene on a page of text is squeezed to this, so that the page stays light."""
 MATHJAX_FILES = ("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts")
 
 
@@ -97,7 +99,7 @@ def scene(source: Path, argument: str) -> str:
     sources = dict(zip(names, batch.truth.stem_BNS[0], strict=False))
     caption = f"One made-up scene: {' and '.join(names)}. Press play, then listen to each alone."
     alt = f"A drawn scene with {' and '.join(names)}, playable, above the spectrogram of its sound."
-    element = player(batch, 0, sources=sources, caption=caption, alt=alt, side=160)
+    element = player(batch, 0, sources=sources, caption=caption, alt=alt, side=160, budget=SCENE_BYTES)
     return f"```{{raw}} html\n{element._repr_html_()}\n```"
 
 
@@ -305,6 +307,13 @@ def drop_scripts(
         context[kind] = [file for file in context.get(kind, []) if used(file)]
 
 
+def listed_entries(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Entries of the bibliography are items of their list: the role that docutils gives them is out of use."""
+    context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put the part of MathJax that the book needs beside the pages, from the installed package that carries it."""
     if error is not None or app.builder.format != "html":
@@ -329,5 +338,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", drop_scripts, priority=900)
+    app.connect("html-page-context", listed_entries)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -151,10 +151,9 @@ def test_a_hundred_columns_of_code_are_seen_whole(visits: dict[str, Seen]) -> No
 
 
 def test_pages_and_pictures_are_light(site: Path, visits: dict[str, Seen]) -> None:
-    plain = {name: seen for name, seen in visits.items() if not seen.facts["equations"]}
-    text = {name: seen.weight for name, seen in plain.items() if name != "book/index.html"}  # which carries a player
+    text = {name: seen.weight for name, seen in visits.items() if not seen.facts["equations"]}
     assert text and {name: weight for name, weight in text.items() if weight > 1_300_000} == {}
-    assert [path.name for path in site.rglob("_images/*") if path.stat().st_size > 450_000] == []
+    assert [path.name for path in site.rglob("_images/*") if path.stat().st_size > 400_000] == []
 
 
 def test_the_library_has_a_page_a_group_and_a_section_a_module(visits: dict[str, Seen]) -> None:
