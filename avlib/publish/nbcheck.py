@@ -87,6 +87,8 @@ def arguments(folder: Path, report: Path, jobs: int) -> list[str]:
         str(folder),
         "-p",
         "no:cacheprovider",
+        "-p",
+        "avlib.publish.sockets",
         "-q",
         "--tb=short",
         "--color=no",
