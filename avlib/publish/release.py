@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters
+from avlib.publish import chapters, nbgrader, qti
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
@@ -35,14 +35,7 @@ def release(
         FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
     """
     folders.check(out)
-    make = edition(name)
-    picked = chapters.find(root, names)
-    cut: list[tuple[Chapter, Notebook]] = []
-    for chapter in picked:
-        try:
-            cut.append((chapter, make(chapters.read(chapter.path))))
-        except ExerciseError as error:
-            raise ExerciseError(f"{chapter.where}, cell {error.cell + 1}: {error}", error.cell) from error
+    cut = _cut(root, names, edition(name))
     written = []
     with folders.replaced(out) as fresh:
         for chapter, notebook in cut:
@@ -53,6 +46,54 @@ def release(
         if site and name != "recall":
             written.append(build(root, edition=name, out=fresh / "site", say=say))
     return [out / path.relative_to(fresh) for path in written]
+
+
+def assignments(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write a course folder for nbgrader: ``source/NAME/NAME.ipynb`` a chapter, and its settings.
+
+    Raises:
+        ExerciseError: a chapter that cannot be cut; the message names it.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = _cut(root, names, nbgrader.assignment)
+    with folders.replaced(out) as fresh:
+        for chapter, notebook in made:
+            chapters.write(fresh / "source" / chapter.name / f"{chapter.name}.ipynb", notebook)
+        (fresh / "nbgrader_config.py").write_text(nbgrader.CONFIG, encoding="utf-8")
+    return [out / "source" / chapter.name / f"{chapter.name}.ipynb" for chapter, _ in made]
+
+
+def quizzes(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write the quizzes as QTI 1.2, one ``NAME.zip`` a chapter that has one.
+
+    Raises:
+        ChapterError: a quiz that cannot be read; the message names its chapter.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = {}
+    for chapter in chapters.find(root, names):
+        notebook = chapters.read(chapter.path)
+        if found := qti.quiz_of(notebook, chapter.where):
+            made[f"{chapter.name}.zip"] = qti.package(
+                found, chapter.name, chapters.opening(notebook)[0] or chapter.name
+            )
+    with folders.replaced(out) as fresh:
+        for name, content in made.items():
+            (fresh / name).write_bytes(content)
+    return [out / name for name in made]
+
+
+def _cut(root: Path, names: Sequence[str], make: Callable[[Notebook], Notebook]) -> list[tuple[Chapter, Notebook]]:
+    """Chapters, and what ``make`` makes of each."""
+    cut = []
+    for chapter in chapters.find(root, names):
+        try:
+            cut.append((chapter, make(chapters.read(chapter.path))))
+        except ExerciseError as error:
+            raise ExerciseError(f"{chapter.where}, cell {error.cell + 1}: {error}", error.cell) from error
+    return cut
 
 
 def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:
