@@ -84,7 +84,7 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
 
-    build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
+    build = command("build", _build, "build the site at book/_build/html/index.html, of all chapters or some")
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
     build.add_argument(
         "--out", type=Path, metavar="DIR", help="where the site goes: a new or empty folder, or an unchanged site"
@@ -252,7 +252,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
     say = (lambda text: None) if arguments.quiet else _say
     out = arguments.out.resolve() if arguments.out else None
-    print(f"site: {build(_root(arguments), edition=arguments.edition, out=out, say=say)}")
+    print(f"site: {build(_root(arguments), arguments.chapters, edition=arguments.edition, out=out, say=say)}")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters, nbgrader, qti
+from avlib.publish import chapters, hosting, nbgrader, qti
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
@@ -28,6 +28,8 @@ def release(
 ) -> list[Path]:
     """Write the edition ``name`` to ``out``: ``notebooks/``, ``site/``, ``slides/``; returns what was written.
 
+    The student's has a README, requirements and licences too: it can be a repository of its own.
+
     Everything is made before it takes the place of the last release, so that whatever fails leaves ``out`` as it was.
 
     Raises:
@@ -36,16 +38,30 @@ def release(
     """
     folders.check(out)
     cut = _cut(root, names, edition(name))
-    written = []
+    written: list[Path] = []
     with folders.replaced(out) as fresh:
-        for chapter, notebook in cut:
-            written.append(fresh / "notebooks" / chapter.part / chapter.path.name)
-            chapters.write(written[-1], notebook)
+        written += _notebooks(root, name, cut, fresh, site and name != "recall")
         if slides:
             written += _decks(cut, fresh / "slides", say)
         if site and name != "recall":
-            written.append(build(root, edition=name, out=fresh / "site", say=say))
+            written.append(build(root, names, edition=name, out=fresh / "site", say=say))
     return [out / path.relative_to(fresh) for path in written]
+
+
+def _notebooks(root: Path, name: str, cut: list[tuple[Chapter, Notebook]], out: Path, site: bool) -> list[Path]:
+    """Write the notebooks with links that lead somewhere; beside a student's, what they need to stand alone."""
+    front = hosting.front(root, cut, site) if name == "student" else {}
+    for file, content in front.items():
+        (out / file).write_bytes(content)
+    present = {chapter.where for chapter, _ in cut} | set(front)
+    written = []
+    for chapter, notebook in cut:
+        page = hosting.student_notebook(notebook, root) if name == "student" else notebook
+        written.append(out / "notebooks" / chapter.part / chapter.path.name)
+        chapters.write(
+            written[-1], hosting.with_links(page, hosting.in_release(f"notebooks/{chapter.part}", present, site))
+        )
+    return [*written, *(out / file for file in front)]
 
 
 def assignments(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
