@@ -14,6 +14,7 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
     outside the two lines (imports, a ``def`` line) is kept in the student edition.
   - ``check``: the visible asserts of the ``solution`` cell before it: they fail on the stub and pass on the solution.
     Each has a message that says what is wrong, with a first hint.
+  - ``hidden-check``: more asserts of the same exercise, which no student is given.
   - ``exercise``: the Markdown cell with the ``{exercise}`` directive (the directive alone will do).
   - ``answer``: a Markdown cell that gives an answer away; it is left out of the student edition, as is a cell with a
     ``{solution}`` directive.

@@ -86,7 +86,7 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
 
-    build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
+    build = command("build", _build, "build the site at book/_build/html/index.html, of all chapters or some")
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
     build.add_argument(
         "--out", type=Path, metavar="DIR", help="where the site goes: a new or empty folder, or an unchanged site"
@@ -96,10 +96,11 @@ def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     release = command("release", _release, "write an edition: notebooks and site, and slides where asked")
     release.add_argument(
         "--edition",
-        required=True,
         metavar="E",
         help="student (stubs), instructor (solutions) or recall (no prose; notebooks alone)",
     )
+    release.add_argument("--nbgrader", action="store_true", help="a course folder of nbgrader instead of an edition")
+    release.add_argument("--qti", action="store_true", help="the quizzes for a learning management system instead")
     release.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder, or an unchanged earlier release"
     )
@@ -254,14 +255,23 @@ def _build(arguments: argparse.Namespace) -> int:
 
     say = (lambda text: None) if arguments.quiet else _say
     out = arguments.out.resolve() if arguments.out else None
-    print(f"site: {build(_root(arguments), edition=arguments.edition, out=out, say=say)}")
+    print(f"site: {build(_root(arguments), arguments.chapters, edition=arguments.edition, out=out, say=say)}")
     return 0
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from avlib.publish.release import release
+    from avlib.publish.release import assignments, quizzes, release
 
     out = arguments.out.resolve()
+    if sum(map(bool, (arguments.edition, arguments.nbgrader, arguments.qti))) != 1:
+        raise ValueError("release takes one of --edition E, --nbgrader (which makes the students' version) and --qti")
+    if arguments.nbgrader:
+        written = assignments(_root(arguments), out, arguments.chapters)
+        print(f"nbgrader: {len(written)} assignments in {out}; there: nbgrader generate_assignment NAME")
+        return 0
+    if arguments.qti:
+        print(f"QTI: {len(quizzes(_root(arguments), out, arguments.chapters))} quizzes in {out}")
+        return 0
     options = {"site": not arguments.no_site, "slides": arguments.slides, "say": _say}
     written = release(_root(arguments), arguments.edition, out, arguments.chapters, **options)
     print(f"{arguments.edition} edition: {len(written)} files or sites in {out}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters
+from avlib.publish import chapters, hosting, nbgrader, qti
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
@@ -28,6 +28,8 @@ def release(
 ) -> list[Path]:
     """Write the edition ``name`` to ``out``: ``notebooks/``, ``site/``, ``slides/``; returns what was written.
 
+    The student's has a README, requirements and licences too: it can be a repository of its own.
+
     Everything is made before it takes the place of the last release, so that whatever fails leaves ``out`` as it was.
 
     Raises:
@@ -35,24 +37,79 @@ def release(
         FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
     """
     folders.check(out)
-    make = edition(name)
-    picked = chapters.find(root, names)
-    cut: list[tuple[Chapter, Notebook]] = []
-    for chapter in picked:
+    cut = _cut(root, names, edition(name))
+    written: list[Path] = []
+    with folders.replaced(out) as fresh:
+        written += _notebooks(root, name, cut, fresh, site and name != "recall")
+        if slides:
+            written += _decks(cut, fresh / "slides", say)
+        if site and name != "recall":
+            written.append(build(root, names, edition=name, out=fresh / "site", say=say))
+    return [out / path.relative_to(fresh) for path in written]
+
+
+def _notebooks(root: Path, name: str, cut: list[tuple[Chapter, Notebook]], out: Path, site: bool) -> list[Path]:
+    """Write the notebooks with links that lead somewhere; beside a student's, what they need to stand alone."""
+    front = hosting.front(root, cut, site) if name == "student" else {}
+    for file, content in front.items():
+        (out / file).write_bytes(content)
+    present = {chapter.where for chapter, _ in cut} | set(front)
+    written = []
+    for chapter, notebook in cut:
+        page = hosting.student_notebook(notebook, root) if name == "student" else notebook
+        written.append(out / "notebooks" / chapter.part / chapter.path.name)
+        chapters.write(
+            written[-1], hosting.with_links(page, hosting.in_release(f"notebooks/{chapter.part}", present, site))
+        )
+    return [*written, *(out / file for file in front)]
+
+
+def assignments(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write a course folder for nbgrader: ``source/NAME/NAME.ipynb`` a chapter, and its settings.
+
+    Raises:
+        ExerciseError: a chapter that cannot be cut; the message names it.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = _cut(root, names, nbgrader.assignment)
+    with folders.replaced(out) as fresh:
+        for chapter, notebook in made:
+            chapters.write(fresh / "source" / chapter.name / f"{chapter.name}.ipynb", notebook)
+        (fresh / "nbgrader_config.py").write_text(nbgrader.CONFIG, encoding="utf-8")
+    return [out / "source" / chapter.name / f"{chapter.name}.ipynb" for chapter, _ in made]
+
+
+def quizzes(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write the quizzes as QTI 1.2, one ``NAME.zip`` a chapter that has one.
+
+    Raises:
+        ChapterError: a quiz that cannot be read; the message names its chapter.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = {}
+    for chapter in chapters.find(root, names):
+        notebook = chapters.read(chapter.path)
+        if found := qti.quiz_of(notebook, chapter.where):
+            made[f"{chapter.name}.zip"] = qti.package(
+                found, chapter.name, chapters.opening(notebook)[0] or chapter.name
+            )
+    with folders.replaced(out) as fresh:
+        for name, content in made.items():
+            (fresh / name).write_bytes(content)
+    return [out / name for name in made]
+
+
+def _cut(root: Path, names: Sequence[str], make: Callable[[Notebook], Notebook]) -> list[tuple[Chapter, Notebook]]:
+    """Chapters, and what ``make`` makes of each."""
+    cut = []
+    for chapter in chapters.find(root, names):
         try:
             cut.append((chapter, make(chapters.read(chapter.path))))
         except ExerciseError as error:
             raise ExerciseError(f"{chapter.where}, cell {error.cell + 1}: {error}", error.cell) from error
-    written = []
-    with folders.replaced(out) as fresh:
-        for chapter, notebook in cut:
-            written.append(fresh / "notebooks" / chapter.part / chapter.path.name)
-            chapters.write(written[-1], notebook)
-        if slides:
-            written += _decks(cut, fresh / "slides", say)
-        if site and name != "recall":
-            written.append(build(root, edition=name, out=fresh / "site", say=say))
-    return [out / path.relative_to(fresh) for path in written]
+    return cut
 
 
 def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:

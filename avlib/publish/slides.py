@@ -23,7 +23,7 @@ from avlib.publish.sanitise import clean
 SHORT = 8
 """Lines of code that can be read from the last row."""
 
-NEVER = {"install", "parameters", "solution", "stub", "check", "quiz", "remove-cell"}
+NEVER = {"install", "parameters", "solution", "stub", "check", "hidden-check", "quiz", "remove-cell"}
 PLAYERS = ("player", "gallery", "matrix")
 
 

@@ -38,8 +38,10 @@ def package_root() -> Path:
 
 
 def chapter_link(source: Path, chapter: str) -> str:
-    """A link to the chapter, or the word ``planned`` where its notebook does not exist yet."""
+    """A link to the chapter, or words where its notebook is left out, or does not exist yet."""
     path = source / f"{chapter}.ipynb"
+    if chapter in repository(source).get("left_out", ()):
+        return "*not in this edition*"
     return f"[{notebook_title(path)}](/{chapter}.ipynb)" if path.exists() else "*planned*"
 
 
@@ -50,6 +52,11 @@ def notebook_title(path: Path) -> str:
         if cell["cell_type"] == "markdown" and match:
             return match.group(1).strip()
     raise ExtensionError(f"{path} has no heading")
+
+
+def repository(source: Path) -> dict[str, Any]:
+    """Where the book lives, and for an edition of it where the library does and which chapters are left out."""
+    return yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8")).get("repository") or {}
 
 
 def methods(source: Path) -> list[dict[str, str]]:
@@ -204,8 +211,9 @@ def entry(source: Path, name: str, chapters: list[str]) -> str:
     public = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
     if not public and not chapters:
         return ""
-    url = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    where = f"{url['url']}/blob/{url['branch']}/avlib/{path.relative_to(package_root()).as_posix()}"
+    place = repository(source)
+    files = place.get("library") or f"{place['url']}/blob/{place['branch']}"
+    where = f"{files}/avlib/{path.relative_to(package_root()).as_posix()}"
     lines = [f"({anchor(name)})=\n## `{name}`\n\n{first_line(tree)}\n"]
     if chapters:
         links = ", ".join(f"[{notebook_title(source / c)}](/{c})" for c in chapters)

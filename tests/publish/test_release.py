@@ -94,6 +94,8 @@ def test_release_writes_all_or_nothing(tmp_path):
     assert [p.relative_to(out).as_posix() for p in written] == [
         "notebooks/1_part/one.ipynb",
         "notebooks/1_part/other.ipynb",
+        "README.md",
+        "requirements.txt",
         "slides/one.html",
         "slides/other.html",
     ]
