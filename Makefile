@@ -31,7 +31,7 @@ test: $(STAMP) ## every test: the library, the chapters in their smallest form, 
 	OMP_NUM_THREADS=1 $(OLD_CPU) $(BIN)/python -m pytest -m learns
 	$(BIN)/avlib book test
 	$(BIN)/avlib book verify --stale
-	$(BIN)/avlib book check
+	$(BIN)/avlib book check $(if $(GITHUB_ACTIONS),--github)
 
 verify: $(STAMP) ## the strict checks: stale chapters and claims, and all committed outputs (minutes)
 	$(BIN)/avlib book check --strict

@@ -257,14 +257,14 @@ def _content(path: Path) -> tuple[dict[tuple[str, int], Cell], dict[str, str]]:
         return {}, {}
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
-        cells, files = [_cell(row) for row in whole["cells"]], whole.get("files", {})
-        _check_kinds("the record", {"files": files}, {"files": dict})
+        cells, code = [_cell(row) for row in whole["cells"]], whole.get("files", {})
+        _check_kinds("the record", {"files": code}, {"files": dict})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {error}): mend it or move it away, "
             f"then make it again with `avlib claims {path.stem}`"
         ) from error
-    return {(cell.arm, cell.seed): cell for cell in cells}, files
+    return {(cell.arm, cell.seed): cell for cell in cells}, code
 
 
 def _cell(row: Any) -> Cell:
@@ -357,7 +357,8 @@ def run_claims(
         jobs, device: processes side by side (a seed each), and where.
         arms: only these.
         fresh: measure again what could be kept.
-        seal: where only the code changed, prove that a cell still stands (see `avlib.seal`) instead of measuring it.
+        seal: where only the code changed, prove that a cell still stands (see `avlib.seal`) instead of measuring it;
+            with ``seeds`` left out, also the cells of other seeds that the record has.
         say: called with a line for each cell; with ``jobs > 1`` in other processes, so a function of a module.
 
     Raises:
@@ -371,7 +372,10 @@ def run_claims(
     if jobs < 1:
         raise ValueError(f"jobs={jobs}: at least one is needed")
     _check_place(folder() / profile)
-    before, keys = _content(path_of(name, profile))[0], _keys(name, profile, asked)
+    before = _content(path_of(name, profile))[0]
+    if seal and seeds is None:  # whatever seeds it has
+        asked += [at for at in before if at not in asked and at[0] in (arms or recipe.ARMS)]
+    keys = _keys(name, profile, asked)
     if seal:
         before |= _sealed(name, budget, {at: before[at] for at in asked if at in before}, keys, device, say)
     kept = {at: before[at] for at in asked if not fresh and at in before and before[at].stands_for(keys[at])}
@@ -414,6 +418,7 @@ def _sealed(
             continue
         proof = {"key": keys[arm, seed], "commit": provenance.commit(provenance.ROOT.parent), "date": _today()}
         found[arm, seed] = replace(cell, seals=(*cell.seals, proof))
+        put(name, budget.name, [found[arm, seed]])
         say(f"{arm}, seed {seed}: sealed, other code and the same behaviour")
     return found
 

@@ -110,6 +110,29 @@ def test_no_secret_is_asked_for() -> None:
         assert "secrets." not in path.read_text(), path.name
 
 
+def workflows() -> list[tuple[str, dict]]:
+    """Name and content of each workflow."""
+    return [(path.name, yaml.safe_load(path.read_text())) for path in (REPO / ".github/workflows").glob("*.yml")]
+
+
+def test_each_job_of_a_workflow_may_do_just_what_it_must() -> None:
+    writing = {
+        "pages.yml": {"notebooks": {"contents"}, "deploy": {"pages", "id-token"}},
+        "weekly.yml": {"report": {"issues"}},
+    }
+    for name, workflow in workflows():
+        assert workflow["permissions"] == {}, name
+        for job, what in workflow["jobs"].items():
+            may = {key for key, value in what["permissions"].items() if value != "read"}
+            assert may == writing.get(name, {}).get(job, set()), f"{name}: {job}"
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    steps = [(name, step) for name, w in workflows() for job in w["jobs"].values() for step in job["steps"]]
+    used = [(name, step["uses"]) for name, step in steps if "uses" in step]
+    assert used and [each for each in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", each[1])] == []
+
+
 def test_ci_runs_what_the_readme_names() -> None:
     script = (REPO / ".ci/run").read_text()
     assert script.index("make test") < script.index("make book")

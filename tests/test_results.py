@@ -304,6 +304,15 @@ def test_a_refactored_recipe_is_sealed_and_not_run(place: Path) -> None:
     assert len(ran(place)) == 9
 
 
+def test_seeds_beyond_those_of_the_profile_are_sealed_too(place: Path) -> None:
+    run([0, 7])
+    edit(place, "return nn.Identity()", "made = [nn.Identity()]\n    return made[0]")
+    said: list[str] = []
+    record = results.run_claims(NAME, "smoke", seal=True, say=said.append)
+    assert record.stale() == [] and "shuffled, seed 7: sealed, other code and the same behaviour" in said
+    assert not any(line.endswith(" 7") for line in ran(place)[6:])
+
+
 def test_what_behaves_otherwise_is_not_sealed_but_measured(place: Path) -> None:
     run()
     edit(place, '"trained": 0.9', '"trained": 0.8')

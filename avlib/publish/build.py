@@ -11,12 +11,11 @@ import html
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters, children, record
+from avlib.publish import chapters, children, hosting, record
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import edition as edition_of
 
@@ -34,6 +33,7 @@ def staged(notebook: Notebook, chapter: Chapter, edition: str) -> Notebook:
     provenance = record.line(notebook, chapter)
     claims = record.stale_claims(notebook, chapter.root)
     page = edition_of(edition)(notebook)
+    page = hosting.student_notebook(page, chapter.root) if edition == "student" else page
     title, description = chapters.opening(page)
     if title:
         lines = [provenance, *(f"Claims out of date: {line}" for line in claims)]
@@ -73,39 +73,55 @@ def _folded(page: Notebook) -> Notebook:
     return page
 
 
-def _files(root: Path, edition: str) -> Iterator[tuple[Path, bytes]]:
+def _files(root: Path, edition: str, names: Sequence[str] = ()) -> Iterator[tuple[Path, bytes]]:
     """Every source of the site: path within the stage, and content."""
-    for name in ("_config.yml", "_toc.yml"):
-        text = (root / name).read_bytes()
-        yield Path(name), _student_config(text) if (name, edition) == ("_config.yml", "student") else text
+    picked = chapters.find(root, names)
+    chosen = {chapter.where for chapter in picked}
+    left_out = [c.where.removesuffix(".ipynb") for c in chapters.find(root) if c.where not in chosen]
+    yield from _settings(root, edition, chosen, left_out)
     for path in sorted((root / "book").rglob("*")):
         relative = path.relative_to(root)
         if path.is_file() and not {"_build", "__pycache__"} & set(relative.parts):
-            yield relative, path.read_bytes()
+            yield relative, _page(path, relative, chosen) if left_out and path.suffix == ".md" else path.read_bytes()
     for path in sorted((root / "notebooks").rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         if path.is_file() and path.suffix != ".ipynb" and not hidden:
             yield path.relative_to(root), path.read_bytes()
-    for chapter in chapters.find(root):
+    for chapter in picked:
         page = staged(chapters.read(chapter.path), chapter, edition)
-        yield chapter.path.relative_to(root), chapters.dumps(page).encode()
+        resolve = hosting.on_site(f"notebooks/{chapter.part}", chosen)
+        yield chapter.path.relative_to(root), chapters.dumps(hosting.with_links(page, resolve)).encode()
 
 
-def _student_config(text: bytes) -> bytes:
+def _page(path: Path, relative: Path, chosen: set[str]) -> bytes:
+    """A page of prose without links to chapters that are left out."""
+    resolve = hosting.on_site(relative.parent.as_posix(), chosen)
+    return hosting.relinked(path.read_text(encoding="utf-8"), resolve).encode()
+
+
+def _settings(root: Path, edition: str, chosen: set[str], left_out: list[str]) -> Iterator[tuple[Path, bytes]]:
+    """Configuration and contents of the edition, as they stand where it is the whole book of the instructor."""
     import yaml
 
-    config: dict[str, Any] = yaml.safe_load(text)
-    config.setdefault("sphinx", {}).setdefault("config", {})["hide_solutions"] = True
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+    for name in ("_config.yml", "_toc.yml"):
+        text = (root / name).read_bytes()
+        if left_out or (edition == "student" and name == "_config.yml"):
+            data = yaml.safe_load(text)
+            config = name == "_config.yml"
+            data = hosting.configured(data, edition, left_out) if config else hosting.contents(data, chosen)
+            text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+        yield Path(name), text
 
 
-def stage(root: Path, edition: str, folder: Path) -> None:
-    """Bring ``folder`` up to date with the sources; an unchanged file keeps its time, so that its page is not rebuilt.
+def stage(root: Path, edition: str, folder: Path, names: Sequence[str] = ()) -> None:
+    """Bring ``folder`` up to date with the sources, of the chapters ``names`` or all.
+
+    An unchanged file keeps its time, so that its page is not rebuilt.
 
     Raises:
         FileNotFoundError: no ``_config.yml`` or ``_toc.yml``.
     """
-    wanted = dict(_files(root, edition))
+    wanted = dict(_files(root, edition, names))
     for path, content in wanted.items():
         target = folder / path
         if not target.is_file() or target.read_bytes() != content:
@@ -117,10 +133,10 @@ def stage(root: Path, edition: str, folder: Path) -> None:
             target.unlink()
 
 
-def _library_key(root: Path) -> str:
+def _library_key(root: Path, names: Sequence[str]) -> str:
     """Changes when anything changes that pages are written from besides their own sources."""
     package = Path(__file__).resolve().parents[1]
-    found = hashlib.sha256()
+    found = hashlib.sha256(" ".join(names).encode())
     places = [
         *package.rglob("*.py"),
         *(root / "book" / "_ext").rglob("*.py"),
@@ -134,13 +150,19 @@ def _library_key(root: Path) -> str:
 
 
 def build(
-    root: Path, *, edition: str = "instructor", out: Path | None = None, say: Callable[[str], None] = print
+    root: Path,
+    names: Sequence[str] = (),
+    *,
+    edition: str = "instructor",
+    out: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> Path:
     """Build the site of an edition; returns its ``index.html``. A build that fails leaves the site that was there.
 
     Args:
         root: the folder that holds ``_config.yml``, ``_toc.yml``, ``book/`` and ``notebooks/``.
-        edition: "instructor" or "student".
+        names: the chapters that it holds, all when empty; links to others leave their words.
+        edition: "instructor" or "student"; the student's points to its own repository (`avlib.publish.hosting`).
         out: where the site goes; ``book/_build/html`` for the instructor's, ``book/_build/student`` for the student's.
             A folder that is there must be empty, or a site that was built here and is as it was.
         say: called with each line that jupyter-book prints.
@@ -158,8 +180,8 @@ def build(
     out = (out or base / ("html" if edition == "instructor" else edition)).resolve()
     _check_out(root.resolve(), out)
     folder = base / "stage" / edition
-    stage(root, edition, folder)
-    key, mark = _library_key(root), folder / "_build" / "key"
+    stage(root, edition, folder, names)
+    key, mark = _library_key(root, names), folder / "_build" / "key"
     again = [] if mark.exists() and mark.read_text() == key else ["--all"]
     mark.unlink(missing_ok=True)
     _jupyter_book(folder, again, say)

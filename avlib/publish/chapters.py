@@ -13,12 +13,15 @@ The conventions of a chapter, ``notebooks/<part>/<name>.ipynb`` (``avlib book ch
   - ``solution``: the answer of an exercise, between ``### BEGIN SOLUTION`` and ``### END SOLUTION``; what stands
     outside the two lines (imports, a ``def`` line) is kept in the student edition.
   - ``check``: the visible asserts of the ``solution`` cell before it: they fail on the stub and pass on the solution.
+    Each has a message that says what is wrong, with a first hint.
+  - ``hidden-check``: more asserts of the same exercise, which no student is given.
   - ``exercise``: the Markdown cell with the ``{exercise}`` directive (the directive alone will do).
   - ``answer``: a Markdown cell that gives an answer away; it is left out of the student edition, as is a cell with a
     ``{solution}`` directive.
   - ``quiz``: the cell that calls ``avlib.publish.quiz.show``; it may be long. Its code holds the answers: the site
     leaves it out, and Jupyter opens it folded.
-  - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide.
+  - ``slide``: a cell that goes into the deck; each such Markdown cell starts a slide. Where no code cell carries it,
+    the deck chooses (`avlib.publish.slides`).
   - ``claims``: the cell that shows the recorded claims of a method.
   - ``typed-number``: a Markdown cell that quotes numbers of others; each such sentence cites its source.
   - ``hide-input``: the site folds the code (never for a cell that holds the lesson).
@@ -43,6 +46,9 @@ from avlib import files
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
+
+MARK = "nbval-check-output"
+"""The tag of a cell whose output must come out the same on every machine."""
 
 SPLIT = ("application/javascript", "image/svg+xml")
 """What Jupyter writes line by line, besides text."""
@@ -115,9 +121,26 @@ def find(root: Path, names: Sequence[str] = ()) -> list[Chapter]:
             if name.rstrip("/") in (c.name, c.part, c.where) or path.resolve() in (c.path, c.path.parent)
         ]
         if not hits:
-            raise unknown("chapter", name, [c.name for c in every])
+            raise ValueError(f"{unknown('chapter', name, [c.name for c in every])}{_about(root, name)}")
         picked += [c for c in hits if c not in picked]
     return picked
+
+
+def _about(root: Path, name: str) -> str:
+    """What to add where somebody names a method instead of its chapter; the map of the methods knows it."""
+    import yaml
+
+    path = root / "book" / "methods.yml"
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+        told = {Path(row["module"]).stem: root / f"{row['chapter']}.ipynb" for row in rows}
+    except (yaml.YAMLError, KeyError, TypeError):
+        return ""
+    if name not in told:
+        return ""
+    if not told[name].exists():
+        return f". {name!r} is a method, and its chapter ({told[name].stem}) is not written yet"
+    return f". {name!r} is a method; the chapter {told[name].stem!r} tells of it"
 
 
 def read(path: Path) -> Notebook:

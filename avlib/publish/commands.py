@@ -59,8 +59,10 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     execute.add_argument("--timeout", type=int, metavar="S", help="seconds that a cell may take (default: 1800)")
 
     check = command("check", _check, "name stale chapters and everything that breaks a rule; nothing is executed")
-    check.add_argument("--json", action="store_true", help="for programs")
-    check.add_argument("--strict", action="store_true", help="stale records of claims fail too")
+    form = check.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--github", action="store_true", help="as annotations of a GitHub workflow")
+    check.add_argument("--strict", action="store_true", help="stale claims and outputs without a fingerprint fail too")
 
     test = command(
         "test", _test, "run chapters small, try every exercise, and see that marked outputs come out the same twice"
@@ -74,11 +76,17 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
     verify.add_argument("--all", action="store_true", help="every chapter (this is the default)")
     _jobs(verify)
 
+    grade = command("grade", _grade, "run the checks of handed-in notebooks and print a table each", chapters=False)
+    grade.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="what a student handed in")
+    grade.add_argument("--chapter", metavar="NAME", help="the chapter they were made from (default: of that file name)")
+    grade.add_argument("--profile", default="smoke", metavar="P", help="default: smoke")
+    grade.add_argument("--timeout", type=int, default=600, metavar="S", help="seconds that a cell may take (600)")
+
 
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
 
-    build = command("build", _build, "build the site at book/_build/html/index.html", chapters=False)
+    build = command("build", _build, "build the site at book/_build/html/index.html, of all chapters or some")
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
     build.add_argument(
         "--out", type=Path, metavar="DIR", help="where the site goes: a new or empty folder, or an unchanged site"
@@ -88,10 +96,11 @@ def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
     release = command("release", _release, "write an edition: notebooks and site, and slides where asked")
     release.add_argument(
         "--edition",
-        required=True,
         metavar="E",
         help="student (stubs), instructor (solutions) or recall (no prose; notebooks alone)",
     )
+    release.add_argument("--nbgrader", action="store_true", help="a course folder of nbgrader instead of an edition")
+    release.add_argument("--qti", action="store_true", help="the quizzes for a learning management system instead")
     release.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder, or an unchanged earlier release"
     )
@@ -188,8 +197,9 @@ def _say(text: str) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from avlib.publish.check import check
 
-    report = check(_root(arguments), arguments.chapters, strict=arguments.strict)
-    print(report.json() if arguments.json else report.text())
+    root = _root(arguments)
+    report = check(root, arguments.chapters, strict=arguments.strict)
+    print(report.json() if arguments.json else report.github(root) if arguments.github else report.text())
     return 1 if report.failures else 0
 
 
@@ -214,6 +224,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     return _tell(problems, "every marked output came out the same")
 
 
+def _grade(arguments: argparse.Namespace) -> int:
+    from avlib.publish.grade import grade
+
+    passed: list[bool] = []
+    for path in arguments.notebooks:
+        options = {"profile": arguments.profile, "timeout": arguments.timeout}
+        sheet = grade(_root(arguments), path.resolve(), arguments.chapter, **options)
+        print(("\n" if passed else "") + sheet.text(), flush=True)
+        passed.append(sheet.passed)
+    return 0 if all(passed) else 1
+
+
 def _tell(problems: Sequence[str], good: str) -> int:
     print("\n".join(problems) if problems else good)
     return 1 if problems else 0
@@ -233,14 +255,23 @@ def _build(arguments: argparse.Namespace) -> int:
 
     say = (lambda text: None) if arguments.quiet else _say
     out = arguments.out.resolve() if arguments.out else None
-    print(f"site: {build(_root(arguments), edition=arguments.edition, out=out, say=say)}")
+    print(f"site: {build(_root(arguments), arguments.chapters, edition=arguments.edition, out=out, say=say)}")
     return 0
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from avlib.publish.release import release
+    from avlib.publish.release import assignments, quizzes, release
 
     out = arguments.out.resolve()
+    if sum(map(bool, (arguments.edition, arguments.nbgrader, arguments.qti))) != 1:
+        raise ValueError("release takes one of --edition E, --nbgrader (which makes the students' version) and --qti")
+    if arguments.nbgrader:
+        written = assignments(_root(arguments), out, arguments.chapters)
+        print(f"nbgrader: {len(written)} assignments in {out}; there: nbgrader generate_assignment NAME")
+        return 0
+    if arguments.qti:
+        print(f"QTI: {len(quizzes(_root(arguments), out, arguments.chapters))} quizzes in {out}")
+        return 0
     options = {"site": not arguments.no_site, "slides": arguments.slides, "say": _say}
     written = release(_root(arguments), arguments.edition, out, arguments.chapters, **options)
     print(f"{arguments.edition} edition: {len(written)} files or sites in {out}")

@@ -67,7 +67,7 @@ def solution_pairs(notebook: Notebook) -> list[tuple[int, list[int]]]:
             except ValueError as error:
                 raise ExerciseError(f"the solution has {error}", index) from error
             pairs.append((index, []))
-        elif "check" in tags(cell):
+        elif {"check", "hidden-check"} & set(tags(cell)):
             if not pairs:
                 raise ExerciseError("a check stands before any solution", index)
             pairs[-1][1].append(index)
@@ -86,17 +86,10 @@ def without_answers(text: str) -> str:
     return prose.FENCE.sub(lambda m: "" if re.match(r"\{solution(-start|-end)?\}", m["info"]) else m[0], text).strip()
 
 
-def student(notebook: Notebook) -> Notebook:
-    """The chapter to be worked on: stubs for solutions, visible checks without their outputs, no answers in prose.
-
-    Raises:
-        ExerciseError: see :func:`solution_pairs`.
-    """
-    pairs = solution_pairs(notebook)
-    empty = {index for at, checks in pairs for index in (at, *checks)}
-    stubs = {at for at, _ in pairs}
+def without_answer_cells(notebook: Notebook) -> Notebook:
+    """A copy without answers in prose; the solutions that are code stay."""
     cells: list[Cell] = []
-    for index, cell in enumerate(copy.deepcopy(notebook["cells"])):
+    for cell in copy.deepcopy(notebook["cells"]):
         if _gives_away(cell):
             continue
         if cell["cell_type"] == "markdown":
@@ -104,13 +97,28 @@ def student(notebook: Notebook) -> Notebook:
             if not text and cell["source"].strip():
                 continue
             cell["source"] = text if text != cell["source"].strip() else cell["source"]
-        if index in stubs:
-            cell["source"] = stub(cell["source"])
-            cell["metadata"]["tags"] = [
-                tag for tag in tags(cell) if tag not in ("solution", "hide-input", "hide-output")
-            ] + ["stub"]
-        cells.append(chapters.cleared(cell) if index in empty else cell)
+        cells.append(cell)
     return {**notebook, "cells": cells}
+
+
+def student(notebook: Notebook) -> Notebook:
+    """The chapter to be worked on: stubs for solutions, visible checks without their outputs, no answers in prose.
+
+    Raises:
+        ExerciseError: see :func:`solution_pairs`.
+    """
+    solution_pairs(notebook)
+    made = without_answer_cells(notebook)
+    pairs = solution_pairs(made)
+    for at, checks in pairs:
+        cell = made["cells"][at]
+        cell["source"] = stub(cell["source"])
+        kept = [tag for tag in tags(cell) if tag not in ("solution", "hide-input", "hide-output")]
+        cell["metadata"]["tags"] = [*kept, "stub"]
+        for index in (at, *checks):
+            made["cells"][index] = chapters.cleared(made["cells"][index])
+    made["cells"] = [cell for cell in made["cells"] if "hidden-check" not in tags(cell)]
+    return made
 
 
 def recall(notebook: Notebook) -> Notebook:

@@ -303,7 +303,7 @@ def _put(p: Plan, ran: Notebook, outcome: Outcome, before: dict[str, Any]) -> No
             cell["source"] = original["source"]
     before = {**before, "packs": record.packs(p.notebook, before)}
     made = record.make(before, p.chapter.root, p.profile, p.seed, outcome.seconds, outcome.peak)
-    notebook["metadata"][record.KEY] = made
+    notebook["metadata"][record.KEY] = {**made, **record.shown_by(notebook)}
     if p.out is None:
         chapters.write(p.target, notebook)
     else:

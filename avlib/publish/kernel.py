@@ -14,6 +14,8 @@ from avlib import files
 from avlib.publish.chapters import ChapterError, Notebook
 
 NAME = "python3"
+HOME = "AVLIB_KERNEL"
+"""The environment variable with the folder that a kernel may put files in."""
 
 
 def check(notebook: Notebook, where: str) -> None:
@@ -53,6 +55,7 @@ def environment(root: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "JUPYTER_PATH": str(folder / "jupyter"),
             "JUPYTER_PLATFORM_DIRS": "1",
+            HOME: str(folder),
             "IPYTHONDIR": str(folder / "ipython"),
             "PYTHONHASHSEED": "0",
             "TQDM_DISABLE": "1",

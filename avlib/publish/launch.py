@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 from avlib.publish import chapters
 from avlib.publish.chapters import Cell, Chapter, Notebook
@@ -22,26 +23,44 @@ if importlib.util.find_spec("avlib") is None:  # on Colab
     %pip install --quiet ."""
 
 
+def config(root: Path) -> dict[str, Any]:
+    """What ``_config.yml`` says; nothing where there is none.
+
+    Raises:
+        ValueError: it is not YAML.
+    """
+    import yaml
+
+    path = root / "_config.yml"
+    if not path.exists():
+        return {}
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+
+
+def repository(root: Path) -> dict[str, Any]:
+    """The part of ``_config.yml`` that says where the book lives.
+
+    Raises:
+        ValueError: ``_config.yml`` is not YAML.
+    """
+    return config(root).get("repository") or {}
+
+
 def source(root: Path) -> str | None:
     """What the cell must hold; None for a book without an address.
 
     Raises:
         ValueError: ``_config.yml`` is not YAML.
     """
-    import yaml
-
-    path = root / "_config.yml"
-    if not path.exists():
-        return None
-    try:
-        repository = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("repository") or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    address = str(repository.get("url") or "").rstrip("/")
+    place = repository(root)
+    address = str(place.get("url") or "").rstrip("/")
     if not address:
         return None
     folder = address.rsplit("/", 1)[-1].removesuffix(".git")
-    return LINES.format(branch=repository.get("branch") or "main", address=address, folder=folder)
+    return LINES.format(branch=place.get("branch") or "main", address=address, folder=folder)
 
 
 def missing(notebook: Notebook, due: str) -> str | None:

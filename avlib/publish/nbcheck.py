@@ -6,6 +6,7 @@ nothing when
 * a marked cell was never executed (``execution_count: null``): its output is not compared;
 * a marked cell shows only a picture: image/png and image/jpeg are skipped;
 * a cell tagged ``raises-exception`` no longer raises;
+* a marked cell also carries a tag that calls the comparison off, such as ``nbval-ignore-output``;
 * there is no marked cell at all.
 
 And it compares stderr, which differs from machine to machine, and with pytest-xdist it must get whole files (``--dist
@@ -24,7 +25,7 @@ from avlib import files
 from avlib.publish import chapters, children, kernel
 from avlib.publish.chapters import Notebook, tags
 
-MARK = "nbval-check-output"
+MARK = chapters.MARK
 SKIPPED = ("image/png", "image/jpeg")
 CELL_TIMEOUT = 1800
 
@@ -47,6 +48,9 @@ def traps(notebook: Notebook) -> Iterator[tuple[int | None, str]]:
             yield index, "is tagged raises-exception, and its output shows no exception: nbval passes either way"
         if re.search(r"^\s*#\s*(?:NBVAL_|PYTEST_VALIDATE_)\w+\s*$", cell["source"], re.M):
             yield index, f"marks itself for nbval in a comment; use the tag {MARK!r}"
+        for tag in tags(cell):
+            if tag != MARK and tag.startswith(("nbval-", "pytest-validate-")):
+                yield index, f"is tagged {tag!r}: nbval would not compare it; the only tag for nbval is {MARK!r}"
         if MARK not in tags(cell):
             continue
         marked += 1
@@ -83,6 +87,8 @@ def arguments(folder: Path, report: Path, jobs: int) -> list[str]:
         str(folder),
         "-p",
         "no:cacheprovider",
+        "-p",
+        "avlib.publish.sockets",
         "-q",
         "--tb=short",
         "--color=no",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
 CODE_LIKE = re.compile(
-    r"^\{?(math|code|code-block|code-cell|raw|bibliography|tableofcontents|toctree|glossary|list-table|mermaid)\b"
+    r"^\{?(math|code|code-block|code-cell|raw|bibliography|tableofcontents|toctree|list-table|mermaid)\b"
 )
 MATH = re.compile(r"\$\$.*?\$\$|(?<![\\$])\$(?!\s)[^$\n]*?(?<!\\)\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S)
 ROLE = re.compile(r"\{[\w:+-]+\}`[^`]*`")
@@ -17,6 +17,8 @@ LINK = re.compile(
 )
 CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 DOC = re.compile(r"\{doc\}`(?:[^`<]*<)?([^`<>]+)>?`")
+REF = re.compile(r"\{(?:ref|numref)\}`(?:[^`<]*<)?([^`<>]+)>?`")
+CARD = re.compile(r"^[ \t]*:link:[ \t]*(\S+)[ \t]*\n[ \t]*:link-type:[ \t]*(doc|ref)[ \t]*$", re.M)
 LABEL = re.compile(r"^\(([\w:.-]+)\)=\s*$", re.M)
 HEADING = re.compile(r"^#{1,6} +(.+?)[ \t]*#*[ \t]*$", re.M)
 COMMENT = re.compile(r"<!--.*?-->", re.S)
@@ -58,7 +60,7 @@ def citations(text: str) -> Iterator[str]:
 
 
 def links(text: str) -> Iterator[tuple[str, str, bool]]:
-    """(target, text, is it an image?) of each Markdown or HTML link outside code."""
+    """(target, text, is it an image?) of each Markdown or HTML link outside code; roles have ``doc:`` or ``ref:``."""
     body = SPAN.sub(lambda m: m[0] if text[max(m.start() - 1, 0)] == "}" else " ", without_code(text))
     for match in LINK.finditer(body):
         yield match["target"].strip("<>"), match["text"], bool(match["image"])
@@ -69,6 +71,10 @@ def links(text: str) -> Iterator[tuple[str, str, bool]]:
         yield source[1] if source else "", alt[1] if alt else "", True
     for match in DOC.finditer(text):
         yield f"doc:{match[1].strip()}", "", False
+    for match in REF.finditer(text):
+        yield f"ref:{match[1].strip()}", "", False
+    for match in CARD.finditer(text):
+        yield f"{match[2]}:{match[1]}", "", False
 
 
 def figures(text: str) -> Iterator[tuple[str, bool]]:
@@ -86,8 +92,12 @@ def anchors(text: str) -> set[str]:
     slugs = {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(without_code(text))
     }
-    named = re.findall(r"^\s*:(?:label|name):\s*(\S+)", text, re.M)
-    return slugs | set(LABEL.findall(text)) | set(named)
+    return slugs | labels(text)
+
+
+def labels(text: str) -> set[str]:
+    """Labels that the text gives itself, or its directives."""
+    return set(LABEL.findall(text)) | set(re.findall(r"^\s*:(?:label|name):\s*(\S+)", text, re.M))
 
 
 def sentences(text: str) -> list[str]:

@@ -1,8 +1,10 @@
 """What a run leaves in a notebook's metadata (key ``avlib``), and whether it still holds.
 
-The record is ``{"profile", "seed", "seconds", "peak_bytes", "commit", "provenance"}``; ``provenance`` is what
-``avlib.provenance.describe`` gives for the chapter's code: hashes of the code cells, of each reached definition of
-the library, of the lock file and of the scores that the chapter shows, with versions and device.
+The record is ``{"profile", "seed", "seconds", "peak_bytes", "commit", "provenance", "outputs", "marked"}``.
+``provenance`` is what ``avlib.provenance.describe`` gives for the chapter's code: hashes of the code cells, of each
+reached definition of the library, of the lock file and of the scores that the chapter shows, with versions and device.
+``outputs`` has a fingerprint of what each cell showed, by the cell's id, and ``marked`` the ids of the cells whose
+outputs nbval compares: what was committed is what came out of the run.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 
 from avlib import provenance
 from avlib.publish import chapters
-from avlib.publish.chapters import Chapter, ChapterError, Notebook
+from avlib.publish.chapters import Cell, Chapter, ChapterError, Notebook
 
 KEY = "avlib"
 
@@ -113,6 +115,60 @@ def make(before: dict[str, Any], root: Path, profile: str, seed: int, seconds: f
     }
 
 
+def shown_by(notebook: Notebook) -> dict[str, Any]:
+    """The part of the record that tells what the run left: fingerprints of outputs, and which cells are marked."""
+    cells = [(str(cell.get("id", "")), cell) for _, cell in chapters.code_cells(notebook)]
+    return {
+        "outputs": {name: _output_print(cell) for name, cell in cells if cell.get("outputs")},
+        "marked": [name for name, cell in cells if chapters.MARK in chapters.tags(cell)],
+    }
+
+
+def _output_print(cell: Cell) -> str:
+    """A hash of what a cell shows; its count is left out, and printed text counts as one, as JupyterLab saves it."""
+    found: list[dict[str, Any]] = []
+    for output in cell["outputs"]:
+        kept = {key: value for key, value in output.items() if key != "execution_count"}
+        same = found and kept["output_type"] == "stream" == found[-1]["output_type"]
+        if same and kept.get("name") == found[-1].get("name"):
+            found[-1] = {**found[-1], "text": found[-1]["text"] + kept["text"]}
+        else:
+            found.append(kept)
+    return provenance.sha(json.dumps(found, sort_keys=True))[:16]
+
+
+def fingerprinted(notebook: Notebook) -> bool:
+    """Does the record say what the run left? Records of earlier versions do not."""
+    return "outputs" in notebook["metadata"].get(KEY, {})
+
+
+def edits(notebook: Notebook) -> list[tuple[int | None, str]]:
+    """(position of the cell or None, what happened to it) of each output or mark that is not as the run left it.
+
+    Empty where the record does not say what the run left: see `fingerprinted`.
+    """
+    if not fingerprinted(notebook):
+        return []
+    made = notebook["metadata"][KEY]
+    found: list[tuple[int | None, str]] = []
+    for index, cell in chapters.code_cells(notebook):
+        name = str(cell.get("id", ""))
+        kept, shown_now = made["outputs"].get(name), _output_print(cell) if cell.get("outputs") else None
+        if kept != shown_now:
+            what = "was deleted" if shown_now is None else "was changed" if kept else "was added"
+            found.append((index, f"its output {what} after the run"))
+        if name in made.get("marked", []) and chapters.MARK not in chapters.tags(cell):
+            found.append((index, f"its tag {chapters.MARK!r} was removed after the run: nbval would not compare it"))
+    here = {str(cell.get("id", "")) for _, cell in chapters.code_cells(notebook)}
+    gone = [name for name in made["outputs"] if name not in here]
+    return found + [(None, f"the cell {name!r}, whose output the run left, is gone") for name in gone]
+
+
+def is_stale(notebook: Notebook, root: Path) -> bool:
+    """Must the chapter be executed again: is its code another, or are its outputs not those of its run?"""
+    return bool(reasons(notebook, root) or edits(notebook))
+
+
 def reasons(notebook: Notebook, root: Path, made: dict[str, Any] | None = None) -> list[str]:
     """Why the outputs are stale; empty where they are not.
 
@@ -131,10 +187,12 @@ def reasons(notebook: Notebook, root: Path, made: dict[str, Any] | None = None) 
 def is_fresh(target: Path, source: Notebook, root: Path, profile: str, seed: int) -> bool:
     """Does ``target`` hold outputs of ``source`` as it is now, made with this profile and seed?"""
     try:
-        made = chapters.read(target)["metadata"].get(KEY, {})
+        there = chapters.read(target)
     except (OSError, ChapterError):
         return False
-    return (made.get("profile"), made.get("seed")) == (profile, seed) and not reasons(source, root, made)
+    made = there["metadata"].get(KEY, {})
+    asked = (made.get("profile"), made.get("seed")) == (profile, seed)
+    return asked and not edits(there) and not reasons(source, root, made)
 
 
 def stale_claims(notebook: Notebook, root: Path) -> list[str]:
@@ -162,7 +220,7 @@ def line(notebook: Notebook, chapter: Chapter) -> str:
     if not made:
         return "Not executed yet."
     versions = made["provenance"].get("versions", {})
-    why = reasons(notebook, chapter.root)
+    why = reasons(notebook, chapter.root) or [message for _, message in edits(notebook)]
     parts = [
         f"Run on {made['provenance'].get('device', 'an unknown device')}",
         f"profile {made['profile']}",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avlib import folders
-from avlib.publish import chapters, kernel
+from avlib.publish import chapters, hosting, nbgrader, qti
 from avlib.publish.build import build
 from avlib.publish.chapters import Chapter, Notebook, tags
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
+from avlib.publish.session import run, session
 from avlib.publish.slides import deck
-
-QUIET = ["--log-level=40"]
 
 
 def release(
@@ -31,6 +28,8 @@ def release(
 ) -> list[Path]:
     """Write the edition ``name`` to ``out``: ``notebooks/``, ``site/``, ``slides/``; returns what was written.
 
+    The student's has a README, requirements and licences too: it can be a repository of its own.
+
     Everything is made before it takes the place of the last release, so that whatever fails leaves ``out`` as it was.
 
     Raises:
@@ -38,24 +37,79 @@ def release(
         FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
     """
     folders.check(out)
-    make = edition(name)
-    picked = chapters.find(root, names)
-    cut: list[tuple[Chapter, Notebook]] = []
-    for chapter in picked:
+    cut = _cut(root, names, edition(name))
+    written: list[Path] = []
+    with folders.replaced(out) as fresh:
+        written += _notebooks(root, name, cut, fresh, site and name != "recall")
+        if slides:
+            written += _decks(cut, fresh / "slides", say)
+        if site and name != "recall":
+            written.append(build(root, names, edition=name, out=fresh / "site", say=say))
+    return [out / path.relative_to(fresh) for path in written]
+
+
+def _notebooks(root: Path, name: str, cut: list[tuple[Chapter, Notebook]], out: Path, site: bool) -> list[Path]:
+    """Write the notebooks with links that lead somewhere; beside a student's, what they need to stand alone."""
+    front = hosting.front(root, cut, site) if name == "student" else {}
+    for file, content in front.items():
+        (out / file).write_bytes(content)
+    present = {chapter.where for chapter, _ in cut} | set(front)
+    written = []
+    for chapter, notebook in cut:
+        page = hosting.student_notebook(notebook, root) if name == "student" else notebook
+        written.append(out / "notebooks" / chapter.part / chapter.path.name)
+        chapters.write(
+            written[-1], hosting.with_links(page, hosting.in_release(f"notebooks/{chapter.part}", present, site))
+        )
+    return [*written, *(out / file for file in front)]
+
+
+def assignments(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write a course folder for nbgrader: ``source/NAME/NAME.ipynb`` a chapter, and its settings.
+
+    Raises:
+        ExerciseError: a chapter that cannot be cut; the message names it.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = _cut(root, names, nbgrader.assignment)
+    with folders.replaced(out) as fresh:
+        for chapter, notebook in made:
+            chapters.write(fresh / "source" / chapter.name / f"{chapter.name}.ipynb", notebook)
+        (fresh / "nbgrader_config.py").write_text(nbgrader.CONFIG, encoding="utf-8")
+    return [out / "source" / chapter.name / f"{chapter.name}.ipynb" for chapter, _ in made]
+
+
+def quizzes(root: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write the quizzes as QTI 1.2, one ``NAME.zip`` a chapter that has one.
+
+    Raises:
+        ChapterError: a quiz that cannot be read; the message names its chapter.
+        FileExistsError, NotADirectoryError: ``out`` holds something else than an earlier release that is as it was.
+    """
+    folders.check(out)
+    made = {}
+    for chapter in chapters.find(root, names):
+        notebook = chapters.read(chapter.path)
+        if found := qti.quiz_of(notebook, chapter.where):
+            made[f"{chapter.name}.zip"] = qti.package(
+                found, chapter.name, chapters.opening(notebook)[0] or chapter.name
+            )
+    with folders.replaced(out) as fresh:
+        for name, content in made.items():
+            (fresh / name).write_bytes(content)
+    return [out / name for name in made]
+
+
+def _cut(root: Path, names: Sequence[str], make: Callable[[Notebook], Notebook]) -> list[tuple[Chapter, Notebook]]:
+    """Chapters, and what ``make`` makes of each."""
+    cut = []
+    for chapter in chapters.find(root, names):
         try:
             cut.append((chapter, make(chapters.read(chapter.path))))
         except ExerciseError as error:
             raise ExerciseError(f"{chapter.where}, cell {error.cell + 1}: {error}", error.cell) from error
-    written = []
-    with folders.replaced(out) as fresh:
-        for chapter, notebook in cut:
-            written.append(fresh / "notebooks" / chapter.part / chapter.path.name)
-            chapters.write(written[-1], notebook)
-        if slides:
-            written += _decks(cut, fresh / "slides", say)
-        if site and name != "recall":
-            written.append(build(root, edition=name, out=fresh / "site", say=say))
-    return [out / path.relative_to(fresh) for path in written]
+    return cut
 
 
 def _decks(cut: list[tuple[Chapter, Notebook]], folder: Path, say: Callable[[str], None]) -> list[Path]:
@@ -108,59 +162,20 @@ def exercise_report(
     }
     fresh = chapters.normalise(chapters.with_parameters(notebook, given))
     found: list[Exercise] = []
-    with _kernel(fresh, root, timeout) as client:
+    with session(fresh, root, timeout) as client:
         for index, cell in chapters.code_cells(fresh):
             if index in checks:
                 found.append(_try(client, fresh, index, checks[index]))
-            elif index not in skip and (error := _run(client, cell["source"])) and "raises-exception" not in tags(cell):
+            elif index not in skip and (error := run(client, cell["source"])) and "raises-exception" not in tags(cell):
                 raise RuntimeError(f"cell {index + 1} ({cell['id']}): {error}")
     return found
-
-
-@contextmanager
-def _kernel(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
-    """A client with a fresh kernel for ``notebook``."""
-    from nbclient import NotebookClient
-    from nbformat import from_dict
-
-    empty = {**notebook, "cells": [chapters.cleared(cell) for cell in notebook["cells"]]}
-    with kernel.environment(root) as environment:
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(environment)
-        options: dict[str, Any] = {
-            "kernel_name": kernel.NAME,
-            "timeout": timeout,
-            "allow_errors": True,
-            "extra_arguments": QUIET,
-        }
-        client = NotebookClient(from_dict(empty), **options)
-        try:
-            with client.setup_kernel():
-                yield client
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _try(client: Any, notebook: Notebook, at: int, checks: list[int]) -> Exercise:
     cell = notebook["cells"][at]
 
     def attempt(source: str) -> str:
-        errors = (_run(client, text) for text in (source, *(notebook["cells"][i]["source"] for i in checks)))
+        errors = (run(client, text) for text in (source, *(notebook["cells"][i]["source"] for i in checks)))
         return next((error for error in errors if error), "")
 
     return Exercise(at, cell["id"], attempt(stub(cell["source"])), attempt(cell["source"]))
-
-
-def _run(client: Any, source: str) -> str:
-    """Run one piece of code in the client's kernel; returns its error, or nothing."""
-    from nbformat.v4 import new_code_cell
-
-    if not source.strip():
-        return ""
-    cell = new_code_cell(source)
-    client.nb.cells.append(cell)
-    client.execute_cell(cell, len(client.nb.cells) - 1)
-    errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
-    return errors[0] if errors else ""

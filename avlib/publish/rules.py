@@ -9,15 +9,15 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 from avlib import provenance
-from avlib.publish import chapters, prose
+from avlib.publish import chapters, prose, record, writing
 from avlib.publish.chapters import Cell, Chapter, Notebook, tags
+from avlib.publish.writing import Book
 
 CODE_LINES = 15
 """Lines that a code cell may have, blank ones not counted."""
@@ -36,22 +36,19 @@ EXERCISES = 3
 PLAYER_BYTES = 300_000
 """Size of a playable figure beyond which it is noted."""
 
-NUMBER = r"[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)"
-METRIC = (
-    r"(?:accurac(?:y|ies)|precision|purity|[cC]?IoU|mIoU|AUC|mAP|AP|NMI|ARI|NSA|nDCG|F1|PSNR|SNR|SI-SDR|SDR|SIR|SAR|LocAP"
-    r"|(?:recall|precision|R|P)@\d+|top-\d|median rank|pointing(?: game)?|IoU@\.?\d[.\d]*)"
-)
-LINK_WORDS = "of|is|was|are|at|to|by|about|around|roughly|nearly|over|above|below|under|only|reach(?:es|ed)?|score of"
-JOIN = rf"(?:\s*(?:{LINK_WORDS}|[:=≈≥≤<>→|~(])){{0,3}}\s*"
-PERCENT = re.compile(rf"{NUMBER}\s*(?:\\?%|per ?cent\b|percent\w*\b|(?:percentage )?points\b)", re.I)
-METRIC_NUMBER = re.compile(
-    rf"(?<![\w@-])(?:{METRIC}(?![\w@]|\.\d){JOIN}{NUMBER}(?![\w@]|\s+[a-z]{{3,}}s\b)|(?<![\w@.-]){NUMBER}\s+(?:of\s+)?{METRIC}(?![\w]))"
-)
-
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. ``level`` is "fail" or "note"; ``cell`` counts from 1, 0 means the whole chapter."""
+    """One thing that is wrong.
+
+    Attributes:
+        chapter: the chapter's name, or the path of a file that is none.
+        path: the file, from the root.
+        rule, message: which rule is broken, and how.
+        cell, id: the cell, counted from 1 (0: the whole chapter), and its id.
+        line: the line of a page, counted from 1 (0: the whole page).
+        level: "fail" or "note".
+    """
 
     chapter: str
     rule: str
@@ -59,38 +56,18 @@ class Problem:
     cell: int = 0
     id: str = ""
     level: str = "fail"
+    path: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where in the file, with a colon and a space; nothing where it is the whole file."""
+        if self.cell:
+            return f"cell {self.cell} ({self.id}): "
+        return f"line {self.line}: " if self.line else ""
 
     def __str__(self) -> str:
-        place = f"cell {self.cell} ({self.id}): " if self.cell else ""
-        return f"{self.chapter}: {self.rule}: {place}{self.message}"
-
-
-@dataclass(frozen=True)
-class Book:
-    """What the rules need to know of the rest of the tree."""
-
-    root: Path
-    bibliography: frozenset[str] = frozenset()
-    _anchors: dict[Path, set[str] | None] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, root: Path) -> Book:
-        """Read the bibliography of ``root``."""
-        keys: set[str] = set()
-        for path in sorted((root / "book").glob("*.bib")):
-            keys |= set(re.findall(r"^\s*@\w+\{\s*([^,\s]+)\s*,", path.read_text(encoding="utf-8"), re.M))
-        return cls(root, frozenset(keys))
-
-    def anchors(self, path: Path) -> set[str] | None:
-        """The anchors of a notebook or Markdown file; None for any other file."""
-        if path not in self._anchors:
-            text = None
-            if path.suffix == ".ipynb":
-                text = "\n\n".join(c["source"] for c in chapters.read(path)["cells"] if c["cell_type"] == "markdown")
-            elif path.suffix == ".md":
-                text = path.read_text(encoding="utf-8")
-            self._anchors[path] = None if text is None else prose.anchors(text)
-        return self._anchors[path]
+        return f"{self.path or self.chapter}: {self.rule}: {self.place}{self.message}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +105,7 @@ class Page:
     def problem(self, rule: str, message: str, at: int = 0, level: str = "fail") -> Problem:
         """A problem of this page; ``at`` is the cell, counted from 1."""
         name = str(self.notebook["cells"][at - 1].get("id", "")) if at else ""
-        return Problem(self.chapter.name, rule, message, at, name, level)
+        return Problem(self.chapter.name, rule, message, at, name, level, self.chapter.where)
 
 
 def parameters(page: Page) -> Iterator[Problem]:
@@ -140,6 +117,14 @@ def parameters(page: Page) -> Iterator[Problem]:
         return
     for name in {"profile", "seed"} - found.keys():
         yield page.problem("parameters", f"the parameters cell has no {name!r}")
+
+
+def kernel(page: Page) -> Iterator[Problem]:
+    """The notebook asks for the kernel that every chapter has."""
+    due, found = chapters.KERNEL["name"], page.notebook["metadata"].get("kernelspec", {})
+    if (found.get("name"), found.get("language", "python")) != (due, "python"):
+        shown = f"{found.get('name')!r} ({found.get('language')})" if found else "missing"
+        yield page.problem("kernel", f"the notebook's kernel is {shown}; it must be {due!r} (python)")
 
 
 def opening(page: Page) -> Iterator[Problem]:
@@ -185,6 +170,12 @@ def outputs(page: Page) -> Iterator[Problem]:
             trace = re.search(r"(?<![\w/])/(?:home|Users|root|tmp|var|work)/[\w./-]+|\bat 0x[0-9a-f]{6,}", text)
             if trace:
                 yield page.problem("outputs", f"prints something of one machine: {trace[0]!r}", i)
+
+
+def edited(page: Page) -> Iterator[Problem]:
+    """Outputs and marks are those that the chapter's run left."""
+    for at, message in record.edits(page.notebook) if page.ran else ():
+        yield page.problem("edited", message, at + 1 if at is not None else 0)
 
 
 def length(page: Page) -> Iterator[Problem]:
@@ -324,64 +315,38 @@ def _loads(text: str) -> Any:
 
 
 def typed_numbers(page: Page) -> Iterator[Problem]:
-    """No result is typed into prose: digits beside % or a metric's name come from a run, or are quoted with a source.
-
-    Free are code, mathematics (write a threshold as ``$\\mathrm{IoU} \\ge 0.5$`` or IoU@0.5), roles such as
-    ``{glue:text}``, and block quotes that cite. In a cell tagged ``typed-number`` a sentence may hold such digits
-    when that sentence cites its source.
-    """
+    """No result is typed into prose; in a cell tagged ``typed-number`` it may be quoted with its source."""
     for i, cell in page.markdown:
         quoting = "typed-number" in tags(cell)
-        text = re.sub(r"(?:^>.*\n?)+", lambda m: "" if prose.CITE.search(m[0]) else m[0], cell["source"], flags=re.M)
-        for sentence in prose.sentences(prose.without_code(text)):
-            cited = prose.CITE.search(sentence) or re.search(r"\]\(https?://", sentence)
-            found = PERCENT.search(prose.plain(sentence)) or METRIC_NUMBER.search(prose.plain(sentence))
-            if found and not (quoting and cited):
+        for found, cited in writing.typed(cell["source"]):
+            if not (quoting and cited):
                 why = (
                     "its sentence cites no source"
                     if quoting
                     else "read it from results, or quote it (tag typed-number) with its source"
                 )
-                yield page.problem("typed-number", f"{' '.join(found[0].split())!r}: {why}", i)
+                yield page.problem("typed-number", f"{found!r}: {why}", i)
 
 
 def links(page: Page) -> Iterator[Problem]:
     """Links within the book lead somewhere, anchors included."""
     for i, cell in page.markdown:
-        found = [target for target, _, _ in prose.links(cell["source"])]
-        for target in [*found, *(file for file, _ in prose.figures(cell["source"]))]:
-            if (reason := _broken(page, target)) is not None:
-                yield page.problem("links", reason, i)
-
-
-def _broken(page: Page, target: str) -> str | None:
-    if re.match(r"(?:[a-z][a-z0-9+.-]*:)?//|mailto:|data:|attachment:|tel:", target):
-        return None
-    document = target.startswith("doc:")
-    name, _, anchor = target.removeprefix("doc:").partition("#")
-    path = page.book.root / name[1:] if name.startswith("/") else page.chapter.path.parent / name
-    if not name:
-        path = page.chapter.path
-    elif document:
-        path = next((p for p in (path.with_name(path.name + end) for end in (".ipynb", ".md")) if p.exists()), path)
-    if not path.exists() and "/" not in name and "." not in name and not anchor:
-        return (
-            None
-            if target in (page.book.anchors(page.chapter.path) or ())
-            else f"{target!r} is neither a file nor a label"
-        )
-    if not path.exists():
-        return f"{target!r} does not exist"
-    known = page.book.anchors(path.resolve()) if anchor else None
-    return f"{target!r}: no heading or label of that name" if known is not None and anchor not in known else None
+        for _, reason in writing.broken_links(page.book, page.chapter.path, cell["source"]):
+            yield page.problem("links", reason, i)
 
 
 def citations(page: Page) -> Iterator[Problem]:
     """Every cited key is in the bibliography."""
     for i, cell in page.markdown:
-        for key in prose.citations(cell["source"]):
-            if key not in page.book.bibliography:
-                yield page.problem("citations", f"{key!r} is not in the bibliography", i)
+        for key in writing.unknown_citations(page.book, cell["source"]):
+            yield page.problem("citations", f"{key!r} is not in the bibliography", i)
+
+
+def conflicts(page: Page) -> Iterator[Problem]:
+    """No cell holds the marks of a merge that somebody left unfinished."""
+    for i, cell in page.cells:
+        for mark in writing.conflict_marks(cell["source"]):
+            yield page.problem("conflict", f"holds a mark of an unfinished merge: {mark!r}", i)
 
 
 def exercises(page: Page) -> Iterator[Problem]:
@@ -407,6 +372,34 @@ def exercises(page: Page) -> Iterator[Problem]:
             yield page.problem(
                 "exercises", f"what is left of the solution in the student edition is not Python: {error.msg}", at + 1
             )
+
+
+def check_messages(page: Page) -> Iterator[Problem]:
+    """Whoever solves an exercise is told what is wrong: each assertion of a check has a message, with a first hint."""
+    for i, cell in page.code:
+        if "check" not in tags(cell):
+            continue
+        try:
+            tree = ast.parse(provenance.python_of(cell["source"])[0])
+        except SyntaxError:
+            continue  # said of the chapter's code
+        bare = [ast.unparse(node).split("\n")[0] for node in ast.walk(tree) if _is_mute(node)]
+        if bare:
+            yield page.problem(
+                "check-message",
+                f"a failure says nothing of what is wrong, nor a first hint: {bare[0][:60]!r}",
+                i,
+                "note",
+            )
+
+
+def _is_mute(node: ast.AST) -> bool:
+    """Is it an assertion without a message, a plain one or a call of ``assert_close`` and its kin?"""
+    if isinstance(node, ast.Assert):
+        return node.msg is None
+    name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+    given = {word.arg for word in node.keywords} if isinstance(node, ast.Call) else set()
+    return name.startswith("assert_") and not given & {"msg", "err_msg"}
 
 
 def quiz(page: Page) -> Iterator[Problem]:
@@ -451,9 +444,11 @@ def nbval(page: Page) -> Iterator[Problem]:
 Rule = Callable[[Page], Iterator[Problem]]
 RULES: dict[str, Rule] = {
     "parameters": parameters,
+    "kernel": kernel,
     "opening": opening,
     "counts": counts,
     "outputs": outputs,
+    "edited": edited,
     "length": length,
     "imports": imports,
     "alt": alt,
@@ -461,7 +456,9 @@ RULES: dict[str, Rule] = {
     "typed-number": typed_numbers,
     "links": links,
     "citations": citations,
+    "conflict": conflicts,
     "exercises": exercises,
+    "check-message": check_messages,
     "quiz": quiz,
     "install": install,
     "hidden": hidden,

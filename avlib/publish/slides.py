@@ -1,7 +1,14 @@
-"""One deck a chapter, from the cells tagged ``slide``: a single HTML file that needs no network and no kernel."""
+"""One deck a chapter: a single HTML file that needs no network and no kernel.
+
+Each Markdown cell tagged ``slide`` starts a slide. What else is shown is decided by the code cells tagged ``slide``;
+where a chapter tags none, the deck takes every figure and player, with the words right before it, and the short code
+that directly follows a slide's words.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import re
 from functools import cache
@@ -10,45 +17,98 @@ from typing import Any
 
 from avlib.publish import chapters, prose
 from avlib.publish.chapters import Cell, Notebook, tags
+from avlib.publish.formulas import formula
+from avlib.publish.sanitise import clean
 
+SHORT = 8
+"""Lines of code that can be read from the last row."""
 
-@cache
-def _static(name: str) -> str:
-    return files("avlib.publish").joinpath(name).read_text(encoding="utf-8")
+NEVER = {"install", "parameters", "solution", "stub", "check", "hidden-check", "quiz", "remove-cell"}
+PLAYERS = ("player", "gallery", "matrix")
 
 
 def deck(notebook: Notebook) -> str | None:
     """The whole page, or None where no cell is tagged ``slide``.
 
-    A slide begins at each tagged Markdown cell; the tagged code cells that follow stand on it, code first, then what
-    came out.
+    Nothing of the notebook can run in it: its HTML is cleaned (:func:`avlib.publish.sanitise.clean`), and the page
+    allows the scripts of the library alone, by their digests.
     """
-    slides: list[list[str]] = []
-    for _, cell in chapters.tagged(notebook, "slide"):
-        if not slides or cell["cell_type"] == "markdown":
-            slides.append([])
-        slides[-1].append(_cell(cell))
+    slides = _slides(notebook)
     if not slides:
         return None
     title = html.escape(chapters.opening(notebook)[0] or "Slides")
     body = "".join(
         f'<section aria-label="slide {n} of {len(slides)}">{"".join(s)}</section>' for n, s in enumerate(slides, 1)
     )
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head += f"<title>{title}</title><style>{_static('slides.css')}</style>"
+    style, scripts = _static("publish/slides.css"), [_static("publish/slides.js")]
+    if kinds := [kind for kind in PLAYERS if f'class="av av-{kind}"' in body]:
+        style += _static("figures/player.css")
+        scripts += [_script(kind) for kind in kinds]
+    policy = (
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; script-src"
+    )
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy} {_digests(scripts)}">'
+    head += f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{style}</style>'
     bar = '<nav aria-label="slides"><button id="back" aria-label="previous">◀</button><span id="at"></span>'
     bar += '<button id="on" aria-label="next">▶</button></nav>'
-    script = f"<script>{_static('slides.js')}</script>"
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}{bar}{script}</body></html>\n'
+    run = "".join(f"<script>{script}</script>" for script in scripts)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}{bar}{run}</body></html>\n'
+
+
+def _slides(notebook: Notebook) -> list[list[str]]:
+    """What stands on each slide."""
+    by_tag = any("slide" in tags(cell) for _, cell in chapters.code_cells(notebook))
+    slides: list[list[str]] = []
+    words: Cell | None = None  # the Markdown before a code cell, until some slide shows it
+    full, heading = False, ""
+    for before, cell in zip([None, *notebook["cells"]], notebook["cells"]):
+        marked = "slide" in tags(cell)
+        if cell["cell_type"] == "markdown":
+            words = None if marked else cell
+            if marked:
+                slides.append([_markdown(cell["source"])])
+                full, heading = False, next(iter(prose.HEADING.findall(cell["source"])), heading)
+        elif by_tag or not slides:
+            if marked:
+                slides = slides or [[]]
+                slides[-1].append(_cell(cell))
+        elif NEVER.isdisjoint(tags(cell)):
+            if _pictured(cell):
+                if words is not None or full:
+                    slides.append([_continued(words, heading)])
+                slides[-1].append(_outputs(cell))
+                words, full = None, True
+            elif before and "slide" in tags(before) and len(cell["source"].split("\n")) <= SHORT:
+                slides[-1].append(_cell(cell))
+    return slides
+
+
+def _continued(words: Cell | None, heading: str) -> str:
+    """The head of a slide that goes on where the one before ended."""
+    source = words["source"] if words else ""
+    above = "" if prose.HEADING.search(source) else f'<p class="part">{html.escape(re.sub(r"[*_`$]", "", heading))}</p>'
+    return above + _markdown(source)
+
+
+def _pictured(cell: Cell) -> bool:
+    data = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return any(
+        any(mime.startswith("image/") for mime in each)
+        or re.search(r"<(?:img|audio|video)\b", each.get("text/html", ""))
+        for each in data
+    )
 
 
 def _cell(cell: Cell) -> str:
     if cell["cell_type"] == "markdown":
         return _markdown(cell["source"])
     hidden = {"hide-input", "remove-input"} & set(tags(cell))
-    code = "" if hidden else f"<pre><code>{html.escape(cell['source'])}</code></pre>"
+    return ("" if hidden else f"<pre><code>{html.escape(cell['source'])}</code></pre>") + _outputs(cell)
+
+
+def _outputs(cell: Cell) -> str:
     alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
-    return code + "".join(_output(output, alt) for output in cell.get("outputs", []))
+    return "".join(_output(output, alt) for output in cell.get("outputs", []))
 
 
 def _output(output: dict[str, Any], alt: str) -> str:
@@ -56,33 +116,49 @@ def _output(output: dict[str, Any], alt: str) -> str:
     if output.get("name") == "stderr" or output["output_type"] == "error":
         return ""
     if "text/html" in data:
-        return f"<div>{data['text/html']}</div>"
-    for kind in ("image/png", "image/jpeg"):
+        return f"<div>{clean(data['text/html'])}</div>"
+    for kind in ("image/png", "image/jpeg", "image/svg+xml"):
         if kind in data:
-            return f'<img alt="{html.escape(alt)}" src="data:{kind};base64,{"".join(data[kind].split())}">'
-    if "image/svg+xml" in data:
-        return f'<div role="img" aria-label="{html.escape(alt)}">{data["image/svg+xml"]}</div>'
+            drawn = kind == "image/svg+xml"  # as a picture, in which no script runs
+            inside = base64.b64encode(data[kind].encode()).decode() if drawn else "".join(data[kind].split())
+            return clean(f'<img alt="{html.escape(alt)}" src="data:{kind};base64,{html.escape(inside)}">')
     text = output.get("text") or data.get("text/plain", "")
     return f"<pre>{html.escape(text)}</pre>" if text else ""
 
 
+@cache
+def _parser() -> Any:
+    """CommonMark with tables and formulas; a formula is a mark in the text until the page around it is clean."""
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.amsmath import amsmath_plugin
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+    def mark(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+        display = tokens[at].type != "math_inline"
+        env["formulas"].append(formula(tokens[at].content, display))
+        return f"\ue000{len(env['formulas']) - 1}\ue001"
+
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser.use(dollarmath_plugin, allow_space=False, double_inline=True).use(amsmath_plugin)
+    for kind in ("math_inline", "math_inline_double", "math_block", "math_block_label", "amsmath"):
+        parser.add_render_rule(kind, mark)
+    return parser
+
+
 def _markdown(text: str) -> str:
     """CommonMark with tables; directives lose their fence, roles keep their text, formulas become drawings."""
-    from markdown_it import MarkdownIt
-
-    formulas: list[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        formulas.append(match[0])
-        return f"\x02{len(formulas) - 1}\x03"
-
     text = prose.LABEL.sub("", prose.COMMENT.sub("", text))
-    text = prose.FENCE.sub(lambda m: _directive(m), text)
+    text = prose.FENCE.sub(_directive, text)
     text = re.sub(r"\{cite(?::\w+)?\}`[^`]*`", "", text)
     text = re.sub(r"\{[\w:+-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
-    text = prose.MATH.sub(keep, text)
-    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
-    return re.sub("\x02(\\d+)\x03", lambda m: _formula(formulas[int(m[1])]), page)
+    kept: dict[str, list[str]] = {"formulas": []}
+    page = _without_pictures(clean(_parser().render(text.translate({0xE000: None, 0xE001: None}), kept)))
+    return re.sub("\ue000(\\d+)\ue001", lambda m: kept["formulas"][int(m[1])], page)
+
+
+def _without_pictures(page: str) -> str:
+    """A picture that the page does not carry is told in words."""
+    return re.sub(r'<img(?![^>]*\ssrc=)[^>]*?(?:\salt="([^"]*)")?[^>]*>', lambda m: f"<i>{m[1] or ''}</i>", page)
 
 
 def _directive(match: re.Match[str]) -> str:
@@ -91,43 +167,21 @@ def _directive(match: re.Match[str]) -> str:
         return match[0]
     name = info[1 : info.find("}")]
     body = re.sub(r"\A(?:[ \t]*:[\w-]+:[^\n]*\n)+", "", match["body"])
-    return f"$${body.strip()}$$" if name == "math" else body
+    return f"$$\n{body.strip()}\n$$\n" if name == "math" else body
 
 
-def _formula(tex: str) -> str:
-    """A formula as a drawing, or as TeX where matplotlib cannot set it."""
-    display = tex.startswith(("$$", "\\begin"))
-    inner = tex.strip("$").strip()
-    drawn = _drawn(inner)
-    shown = drawn or f'<code class="tex">{html.escape(inner)}</code>'
-    return f'<div style="text-align:center">{shown}</div>' if display else shown
+@cache
+def _static(name: str) -> str:
+    """A file of the library by its place in it; read without importing what lies beside it."""
+    return files("avlib").joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 
-def _drawn(tex: str) -> str | None:
-    """SVG of a formula, as high as the text around it; None for TeX that matplotlib's mathtext does not know."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    tex = re.sub(r"\\(?:text|operatorname)\*?\{", r"\\mathrm{", tex).replace("\\lVert", "\\|").replace("\\rVert", "\\|")
-    tex = " ".join(re.sub(r"\\(?:tag|label)\{[^}]*\}", "", tex).split())
-    try:
-        path = TextPath((0, 0), f"${tex}$", size=20, prop=FontProperties(math_fontfamily="stix"))
-    except (ValueError, RuntimeError):
-        return None
-    box = path.get_extents()
-    if not box.width:
-        return None
-    shape = _outline(path)
-    size = f"width:{box.width / 20:.2f}em;height:{box.height / 20:.2f}em;vertical-align:{box.y0 / 20:.2f}em"
-    view = f"{box.x0:.1f} {-box.y1:.1f} {box.width:.1f} {box.height:.1f}"
-    words = f'role="img" aria-label="{html.escape(tex)}"'
-    drawn = f'<path transform="scale(1,-1)" fill="currentColor" d="{shape}"/>'
-    return f'<svg {words} style="{size}" viewBox="{view}" overflow="visible">{drawn}</svg>'
+def _script(kind: str) -> str:
+    """What makes the players of one kind play, as they carry it themselves, for all of the page."""
+    core = _static("figures/core.js").replace('[data-av="@NAME@"]', f".av-{kind}")
+    return f"(function(){{{core}\n{_static(f'figures/{kind}.js')}}})();"
 
 
-def _outline(path: Any) -> str:
-    letters = {path.MOVETO: "M", path.LINETO: "L", path.CURVE3: "Q", path.CURVE4: "C"}
-    pieces = []
-    for vertices, code in path.iter_segments(simplify=False):
-        pieces.append("Z" if code == path.CLOSEPOLY else letters[code] + " ".join(f"{v:.1f}" for v in vertices))
-    return "".join(pieces)
+def _digests(scripts: list[str]) -> str:
+    found = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    return " ".join(f"'sha256-{digest}'" for digest in found)

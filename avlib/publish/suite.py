@@ -65,7 +65,7 @@ def verify(
     """
     picked = chapters.find(root, names)
     if stale:
-        picked = [c for c in picked if record.reasons(chapters.read(c.path), root)]
+        picked = [c for c in picked if record.is_stale(chapters.read(c.path), root)]
     say(f"nbval: {len(picked)} committed chapters")
     verdicts = nbcheck.compare(root, [c.path for c in picked], jobs or default_jobs())
     return [f"{verdict.chapter}: nbval: {problem}" for verdict in verdicts for problem in verdict.problems]

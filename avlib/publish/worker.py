@@ -102,7 +102,13 @@ def main() -> int:
     with chdir(cwd):
         try:
             notebook = papermill_engines.execute_notebook_with_engine(
-                "avlib", notebook, "python3", progress_bar=False, execution_timeout=int(timeout), start_timeout=120
+                "avlib",
+                notebook,
+                "python3",
+                progress_bar=False,
+                execution_timeout=int(timeout),
+                start_timeout=120,
+                kernel_manager_class="avlib.publish.sockets.AsyncManager",
             )
         except Exception as error:  # a dead kernel, a time-out: the notebook still holds what was reached
             crash = _crash(notebook, error, timeout)

@@ -24,6 +24,8 @@ from sphinx.errors import ExtensionError
 PLACEHOLDER = re.compile(r"^<!-- avlib:(\w+) ?(.*?) ?-->$", re.MULTILINE)
 PARTS = ("transfer", "scenes", "objects")
 PACKS = ("orchestra",)
+SCENE_BYTES = 170_000
+"""A scene on a page of text is squeezed to this, so that the page stays light."""
 MATHJAX_FILES = ("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts")
 
 
@@ -36,8 +38,10 @@ def package_root() -> Path:
 
 
 def chapter_link(source: Path, chapter: str) -> str:
-    """A link to the chapter, or the word ``planned`` where its notebook does not exist yet."""
+    """A link to the chapter, or words where its notebook is left out, or does not exist yet."""
     path = source / f"{chapter}.ipynb"
+    if chapter in repository(source).get("left_out", ()):
+        return "*not in this edition*"
     return f"[{notebook_title(path)}](/{chapter}.ipynb)" if path.exists() else "*planned*"
 
 
@@ -48,6 +52,11 @@ def notebook_title(path: Path) -> str:
         if cell["cell_type"] == "markdown" and match:
             return match.group(1).strip()
     raise ExtensionError(f"{path} has no heading")
+
+
+def repository(source: Path) -> dict[str, Any]:
+    """Where the book lives, and for an edition of it where the library does and which chapters are left out."""
+    return yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8")).get("repository") or {}
 
 
 def methods(source: Path) -> list[dict[str, str]]:
@@ -97,7 +106,7 @@ def scene(source: Path, argument: str) -> str:
     sources = dict(zip(names, batch.truth.stem_BNS[0], strict=False))
     caption = f"One made-up scene: {' and '.join(names)}. Press play, then listen to each alone."
     alt = f"A drawn scene with {' and '.join(names)}, playable, above the spectrogram of its sound."
-    element = player(batch, 0, sources=sources, caption=caption, alt=alt, side=160)
+    element = player(batch, 0, sources=sources, caption=caption, alt=alt, side=160, budget=SCENE_BYTES)
     return f"```{{raw}} html\n{element._repr_html_()}\n```"
 
 
@@ -202,8 +211,9 @@ def entry(source: Path, name: str, chapters: list[str]) -> str:
     public = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
     if not public and not chapters:
         return ""
-    url = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    where = f"{url['url']}/blob/{url['branch']}/avlib/{path.relative_to(package_root()).as_posix()}"
+    place = repository(source)
+    files = place.get("library") or f"{place['url']}/blob/{place['branch']}"
+    where = f"{files}/avlib/{path.relative_to(package_root()).as_posix()}"
     lines = [f"({anchor(name)})=\n## `{name}`\n\n{first_line(tree)}\n"]
     if chapters:
         links = ", ".join(f"[{notebook_title(source / c)}](/{c})" for c in chapters)
@@ -263,6 +273,14 @@ def generated_pages(app: Sphinx, env: Any, added: set[str], changed: set[str], r
     ]
 
 
+def number_by_chapter(app: Sphinx, env: Any) -> list[str]:
+    """Count the exercises of each chapter from one; Sphinx has just counted them through the whole book."""
+    for numbers in env.toc_fignumbers.values():
+        if "exercise" in numbers:
+            numbers["exercise"] = {name: (number,) for number, name in enumerate(numbers["exercise"], 1)}
+    return []
+
+
 def every_page(app: Sphinx, env: Any) -> list[str]:
     """Each build writes all pages: the search index forgets the glossary of a page that is not written."""
     return sorted(env.found_docs)
@@ -297,6 +315,13 @@ def drop_scripts(
         context[kind] = [file for file in context.get(kind, []) if used(file)]
 
 
+def listed_entries(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Entries of the bibliography are items of their list: the role that docutils gives them is out of use."""
+    context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put the part of MathJax that the book needs beside the pages, from the installed package that carries it."""
     if error is not None or app.builder.format != "html":
@@ -317,8 +342,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("source-read", source_read)
     app.connect("env-get-outdated", generated_pages)
+    app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("env-updated", every_page)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", drop_scripts, priority=900)
+    app.connect("html-page-context", listed_entries)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,7 +48,8 @@ def notebook(*cells: Cell) -> Notebook:
         if cell["cell_type"] == "code" and cell["execution_count"] == 0:
             count += 1
             cell["execution_count"] = count
-    return {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    about = {"kernelspec": dict(chapters.KERNEL)}
+    return {"cells": list(cells), "metadata": about, "nbformat": 4, "nbformat_minor": 5}
 
 
 CONFIG = "repository: {url: 'https://example.org/a/book.git', branch: main}\n"
@@ -74,7 +75,7 @@ def good() -> list[Cell]:
         code("print(1)", "nbval-check-output", outputs=[stream("1\n")]),
         markdown("\n".join(EXERCISE % (n, n) for n in (1, 2, 3))),
         code(SOLUTION, "solution"),
-        code("assert double(2) == 4", "check"),
+        code('assert double(2) == 4, f"double(2) is {double(2)}: what does twice mean?"', "check"),
         code(QUIZ, "quiz", "hide-input", outputs=[shown(text_html="<form></form>")]),
     ]
 

@@ -90,17 +90,23 @@ def test_an_unchanged_source_keeps_its_time_and_a_removed_one_goes(root):
 
 
 @pytest.mark.slow
-def test_a_second_build_keeps_the_glossary_and_each_page_can_be_downloaded(root, repo):
+def test_a_second_build_keeps_the_glossary_and_each_chapter_counts_its_exercises(root, repo):
+    cells = chapters.read(chapter(root, "one").path)["cells"]
+    cells[6]["source"] = cells[6]["source"].replace("label: ex-", "label: two-")
+    tree(root, two=cells)
     extended = CONFIG.replace("  config:", f"  local_extensions: {{avlib_site: {repo / 'book' / '_ext'}}}\n  config:")
     (root / "_config.yml").write_text(extended)
     words = "\n```{glossary}\nloudness\n  How loud it is.\n```\n"
     (root / "book" / "words.md").write_text(f"# Words\n{words}")
-    (root / "_toc.yml").write_text(f"{TOC}  - file: book/words\n")
+    (root / "_toc.yml").write_text(f"{TOC}  - file: notebooks/1_part/two\n  - file: book/words\n")
     for text in ("Here.", "Here, and edited."):
         (root / "book" / "index.md").write_text(f"# Home\n\n{text}\n")
         site = build.build(root, say=lambda line: None).parent
         found = json.loads((site / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")"))
         assert "loudness" in found["indexentries"], text
+        for name in ("one", "two"):
+            page = (site / "notebooks" / "1_part" / f"{name}.html").read_text()
+            assert re.findall(r"Exercise (\d+)", page)[:3] == ["1", "2", "3"], (text, name)
     assert chapters.read(site / "_sources" / "notebooks" / "1_part" / "one.ipynb")["cells"]
 
 

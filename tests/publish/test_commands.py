@@ -29,9 +29,26 @@ def test_help_reads_well(capsys, command):
 def test_check_says_what_is_wrong_to_people_and_programs(capsys, tmp_path):
     root = tree(tmp_path, one=good(), other=good())
     code, out, _ = call(capsys, "check", "--root", root)
-    assert code == 1 and "one\n  stale: it was never executed" in out and "2 chapters: 2 problems, 0 notes" in out
+    assert (
+        code == 1 and "/one.ipynb\n  stale: it was never executed" in out and "2 chapters: 2 problems, 0 notes" in out
+    )
     code, out, _ = call(capsys, "check", "--json", "one", "--root", root)
     assert code == 1 and [p["rule"] for p in json.loads(out)["problems"]] == ["stale"]
+
+
+def test_check_annotates_a_pull_request(capsys, tmp_path):
+    cells = good()
+    cells[3]["metadata"] = {}
+    root = tree(tmp_path, one=cells)
+    code, out, _ = call(capsys, "check", "--github", "--root", root)
+    lines = (root / "notebooks" / "1_part" / "one.ipynb").read_text().split("\n")
+    at = next(n for n, line in enumerate(lines, 1) if '"id": "c4"' in line)
+    first = "::error file=notebooks/1_part/one.ipynb,title=stale::it was never executed"
+    assert code == 1 and out.startswith(first) and "1 chapter: " in out.split("\n")[-2]
+    assert f"::error file=notebooks/1_part/one.ipynb,line={at},title=alt::cell 4 (c4): the figure's" in out
+    (root / "book" / "a,b.md").write_text("# A\n\nIt is right in 87 % of cases.\n")
+    _, out, _ = call(capsys, "check", "--github", "--root", root)
+    assert "::error file=book/a%2Cb.md,line=3,title=typed-number::line 3: '87 %25': " in out
 
 
 @pytest.mark.parametrize(

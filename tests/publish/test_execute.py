@@ -135,7 +135,7 @@ def test_a_failing_cell_is_shown_and_the_others_finish(tmp_path):
     assert done["cells"][2]["outputs"][0]["text"] == "cpu 0\n"
     made = done["metadata"]["avlib"]
     assert (made["profile"], made["seed"]) == ("cpu", 0) and made["seconds"] > 0 and made["peak_bytes"] > 10**7
-    assert record.reasons(done, root) == []
+    assert record.reasons(done, root) == [] and made["outputs"].keys() == {"c3"} and record.edits(done) == []
     text = chapter(root, "good").path.read_text()
     assert (
         "papermill" not in text

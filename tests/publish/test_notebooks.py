@@ -104,6 +104,24 @@ def test_chapters_are_found_by_name_part_and_path(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("l3", "There are: one. 'l3' is a method; the chapter 'one' tells of it"),
+        ("avid", "'avid' is a method, and its chapter (two) is not written yet"),
+        ("other", "There are: one$"),
+    ],
+)
+def test_a_method_in_place_of_its_chapter(tmp_path, name, message):
+    root = tree(tmp_path, one=good())
+    rows = [
+        f"{{module: avlib/methods/{m}.py, chapter: notebooks/1_part/{c}}}" for m, c in (("l3", "one"), ("avid", "two"))
+    ]
+    (root / "book" / "methods.yml").write_text("".join(f"- {row}\n" for row in rows))
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        chapters.find(root, [name])
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("# T\n\nSays\nwhat.\n\nMore", ("T", "Says what.")),

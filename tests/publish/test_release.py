@@ -1,14 +1,12 @@
 """Editions: stubs fail and solutions pass, answers are left out, decks need no network."""
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
 
 from avlib import folders
 from avlib.publish import chapters, editions, release
-from avlib.publish.slides import deck
 from tests.publish.sample import SOLUTION, code, good, markdown, notebook, small, tree
 
 CHECK = "assert double(2) == 4"
@@ -96,6 +94,8 @@ def test_release_writes_all_or_nothing(tmp_path):
     assert [p.relative_to(out).as_posix() for p in written] == [
         "notebooks/1_part/one.ipynb",
         "notebooks/1_part/other.ipynb",
+        "README.md",
+        "requirements.txt",
         "slides/one.html",
         "slides/other.html",
     ]
@@ -112,19 +112,6 @@ def test_release_writes_all_or_nothing(tmp_path):
     with pytest.raises(editions.ExerciseError, match=r"bad.ipynb, cell 8"):
         release.release(tree(root, bad=bad), "student", tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_a_deck_stands_alone():
-    cells = good()
-    cells[2] = markdown(
-        r"So $\frac{1}{n}\sum_i x_i$, and $\begin{aligned}a\end{aligned}$. {cite:p}`known2020`", "slide"
-    )
-    page = deck(notebook(*cells))
-    assert page is not None and page.count("<section") == 2
-    assert not re.search(r"(?:src|href)=[\"'](?!data:)|@import|url\(", page)
-    assert "<h1>A chapter</h1>" in page and 'alt="A line that rises from nought"' in page
-    assert page.count("<svg") == 1 and '<code class="tex">\\begin{aligned}' in page and "known2020" not in page
-    assert deck(notebook(*small())) is None
 
 
 def test_what_somebody_worked_on_in_a_release_is_not_lost(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 
 from avlib.publish import chapters
 from avlib.publish.check import check
-from avlib.publish.rules import RULES, Book, Page
+from avlib.publish.rules import RULES, Page
+from avlib.publish.writing import Book
 from tests.publish.sample import (
     CONFIG,
     EXERCISE,
@@ -124,18 +125,30 @@ BAD = [
     ("links", says('<a href="gone.html">x</a>'), "gone.html"),
     ("links", says("```{figure} gone.png\n:alt: a picture\n```"), "gone.png"),
     ("citations", says("{cite:t}`known2020,unknown2021`"), "unknown2021"),
+    ("links", says("{ref}`nowhere`"), "no label 'nowhere'"),
+    ("conflict", at(2, source="<<<<<<< HEAD\nOurs.\n=======\nTheirs.\n>>>>>>> other"), "'<<<<<<< HEAD'"),
+    ("conflict", add(code("%%bash\n>>>>>>> other")), "'>>>>>>> other'"),
     ("exercises", at(6, source=EXERCISE % (1, 1)), "1 exercises"),
     ("exercises", without(7), "before any solution"),
     ("exercises", without(8), "no cell tagged 'check'"),
     ("exercises", at(7, source="def double(x):\n    return 2 * x"), "no lines"),
     ("exercises", at(7, source="### BEGIN SOLUTION\nx = 1"), "no '### END"),
     ("exercises", at(7, source="f(\n### BEGIN SOLUTION\n1)\n### END SOLUTION"), "not Python"),
+    ("check-message", at(8, source="assert double(2) == 4"), "'assert double(2) == 4'"),
+    (
+        "check-message",
+        at(8, source="for x in (1, 2):\n    np.testing.assert_allclose(double(x), x + x)"),
+        "assert_allclose(",
+    ),
+    ("check-message", at(8, source="torch.testing.assert_close(a, b, atol=1)"), "assert_close("),
     ("quiz", without(9), "no cells"),
     ("quiz", add(code(QUIZ, "quiz")), "2 cells"),
     ("install", lambda cells: None, "does not install"),
     ("install", lambda cells: cells.insert(1, code(INSTALL.replace("main", "old"), "install")), "does not fit"),
     ("hidden", add(code("x = 1", "remove-cell")), "remove-cell"),
     ("nbval", without(5), "no cell is tagged"),
+    ("nbval", at(5, metadata={"tags": ["nbval-check-output", "nbval-ignore-output"]}), "'nbval-ignore-output'"),
+    ("nbval", add(code("1", "nbval-skip")), "'nbval-skip'"),
 ]
 
 
@@ -173,6 +186,8 @@ def test_numbers_that_may_stand_in_prose(tmp_path, text):
         "[x](#a-chapter)",
         "{doc}`other`",
         "[x](/notebooks/1_part/other.ipynb)",
+        "{ref}`ex-1` and {ref}`the library <api-avlib-errors>`",
+        "[x](#api-avlib-publish-pages)",
         "`[x](gone)`",
     ],
 )
@@ -181,7 +196,8 @@ def test_links_that_lead_somewhere(tmp_path, text):
 
 
 def test_every_rule_has_a_bad_fixture():
-    assert {rule for rule, _, _ in BAD} == set(RULES)
+    elsewhere = {"edited", "kernel"}  # in test_committed.py
+    assert {rule for rule, _, _ in BAD} | elsewhere == set(RULES)
 
 
 def test_the_report_names_what_is_not_json_and_what_never_ran(tmp_path):
@@ -189,7 +205,7 @@ def test_the_report_names_what_is_not_json_and_what_never_ran(tmp_path):
     (root / "notebooks" / "1_part" / "broken.ipynb").write_text("{")
     report = check(root)
     assert [p.rule for p in report.failures] == ["format", "stale", "stale"]
-    assert "broken\n  format: " in report.text() and "not JSON" in report.text()
+    assert "notebooks/1_part/broken.ipynb\n  format: " in report.text() and "not JSON" in report.text()
     told = json.loads(report.json())
     assert not told["ok"] and told["problems"][0] == {
         "chapter": "broken",
@@ -198,6 +214,8 @@ def test_the_report_names_what_is_not_json_and_what_never_ran(tmp_path):
         "cell": 0,
         "id": "",
         "level": "fail",
+        "path": "notebooks/1_part/broken.ipynb",
+        "line": 0,
     }
 
 

@@ -36,6 +36,13 @@ axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], preload: f
 )
 """
 
+# Colours fade when the theme changes: what is judged is where they end.
+FADED = """
+Promise.all(
+  document.getAnimations().filter(a => a instanceof CSSTransition).map(a => a.finished.catch(() => 0))
+).then(() => 1)
+"""
+
 
 def script() -> str | None:
     """axe-core's script, or None where its package is not installed."""
@@ -55,7 +62,7 @@ def prepare(browser: Browser, axe: str) -> None:
 def violations(browser: Browser, theme: str) -> list[str]:
     """What axe says of the open page in a theme: for each broken rule, its name and the first places."""
     browser.run(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
-    browser.wait(0.3)  # colours fade
+    browser.run(FADED)
     only = "{}" if theme == "light" else f"{{runOnly: {list(COLOURS)}}}"
     found: Any = browser.run(RUN % only)
     return list(found)

@@ -1,0 +1,59 @@
+"""A fresh kernel to which code is handed piece by piece."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from avlib.publish import chapters, kernel
+from avlib.publish.chapters import Notebook
+
+QUIET = ["--log-level=40"]
+
+
+@contextmanager
+def session(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
+    """A client with a fresh kernel for ``notebook``; code that takes longer than ``timeout`` s is interrupted."""
+    from nbclient import NotebookClient
+    from nbformat import from_dict
+
+    empty = {**notebook, "cells": [chapters.cleared(cell) for cell in notebook["cells"]]}
+    with kernel.environment(root) as environment:
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(environment)
+        options: dict[str, Any] = {
+            "kernel_name": kernel.NAME,
+            "timeout": timeout,
+            "interrupt_on_timeout": True,
+            "allow_errors": True,
+            "extra_arguments": QUIET,
+            "kernel_manager_class": "avlib.publish.sockets.AsyncManager",
+        }
+        client = NotebookClient(from_dict(empty), **options)
+        try:
+            with client.setup_kernel():
+                yield client
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def run(client: Any, source: str) -> str:
+    """Run one piece of code in the client's kernel; returns its error, or nothing.
+
+    Raises:
+        nbclient.exceptions.DeadKernelError: the code ended the kernel.
+    """
+    from nbformat.v4 import new_code_cell
+
+    if not source.strip():
+        return ""
+    cell = new_code_cell(source)
+    client.nb.cells.append(cell)
+    client.execute_cell(cell, len(client.nb.cells) - 1)
+    errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
+    return errors[0] if errors else ""
