@@ -42,6 +42,9 @@ class Rounds:
         """One round, now; also after the last step, so that the labels are those of what was learnt."""
         generator = torch.Generator().manual_seed(self.seed + step)
         method.relabel(*everything(method, self.clips()), generator)  # type: ignore[operator]
+        self._note(method)
+
+    def _note(self, method: nn.Module) -> None:
         self.labels.append({name: b.clone() for name, b in method.named_buffers() if name.endswith("_label_M")})
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,11 +83,19 @@ def everything(method: nn.Module, clips: Iterable[Batch]) -> tuple[Embedding, Te
 class Growing(Rounds):
     """Rounds that grow longer: of ``count`` rounds the i-th begins at step ``steps`` (i / count) ** 1.5.
 
+    In each the method sees all clips once for each group of its labellings and labels that group alone. A varied look
+    at the clips gives each group its own view.
+
+    Args:
+        look: hands out all clips, a batch at a time; another number, another look.
+        groups: how many there are, ``method.groups``.
+
     Source: Asano et al., SeLaVi, NeurIPS 2020, section 3.2.
     """
 
-    def __init__(self, clips: Callable[[], Iterable[Batch]], steps: int, count: int, seed: int = 0):
-        super().__init__(clips, max(steps, 1), seed)
+    def __init__(self, look: Callable[[int], Iterable[Batch]], steps: int, count: int, seed: int = 0, groups: int = 1):
+        super().__init__(lambda: look(seed), max(steps, 1), seed)
+        self.look, self.groups = look, groups
         self.begins = {int(steps * (i / count) ** 1.5) for i in range(count)}
 
     def __call__(self, method: nn.Module, batch: Batch | None, step: int) -> None:
@@ -92,3 +103,11 @@ class Growing(Rounds):
             settle(method, self.clips())
         if step in self.begins:
             self.relabel(method, step)
+
+    def relabel(self, method: nn.Module, step: int) -> None:
+        """One round, now, all groups; also after the last step."""
+        for group in range(self.groups):
+            seed = self.seed + step * self.groups + group
+            found = everything(method, self.look(seed))
+            method.relabel(*found, torch.Generator().manual_seed(seed), group)  # type: ignore[operator]
+        self._note(method)

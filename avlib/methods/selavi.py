@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avlib.audio import LogMel
-from avlib.clustering import align_heads
 from avlib.encoders import AudioResNet, AudioSmall, ImageResNet18, ImageSmall, pool_mean
 from avlib.matching import unit
-from avlib.methods.selavi_labels import rule_of, sizes
+from avlib.methods.selavi_labels import align, rule_of, sizes
 from avlib.types import Batch, Embedding
 
 SENSES = ("image", "audio")
@@ -22,13 +21,14 @@ SENSES = ("image", "audio")
 class SelfLabels(nn.Module):
     """Two towers, and for each of several labellings a head on either.
 
-    Where we differ from the paper. Still pictures, small nets and heads without dropout at ``cpu``; no augmentation, so
-    no groups of heads that see their own; the audio heads are aligned with the image heads exactly, not by swaps.
+    Where we differ from the paper. Still pictures, small nets and heads without dropout at ``cpu``; the audio heads are
+    aligned with the image heads exactly, not by swaps; heads keep their group instead of being dealt anew each round.
 
     Args:
         clips: M, how many there are; each has a label in each labelling.
         clusters: K, clusters in each labelling.
         heads: H, how many labellings.
+        groups: of heads; each is labelled by a look of its own at the clips (decorrelated heads).
         share: how large clusters are, see `avlib.methods.selavi_labels.sizes`.
         align: reorder the audio heads' clusters before the first labels?
         joint: do both senses decide on one label? Else each labels for itself.
@@ -40,17 +40,17 @@ class SelfLabels(nn.Module):
 
     share_HK: Tensor
     cost_H: Tensor
-    aligned: Tensor
+    aligned_H: Tensor
 
     def __init__(
-        self, clips: int, clusters: int = 20, heads: int = 3, share: str = "even", align: bool = True,
+        self, clips: int, clusters: int = 20, heads: int = 4, groups: int = 1, share: str = "even", align: bool = True,
         joint: bool = True, rule: str = "plan", dim: int = 128, width: int = 16, full: bool = False, hop: int = 160,
     ):  # fmt: skip
         super().__init__()
-        if not 1 <= clusters <= clips or heads < 1:
-            raise ValueError(f"{clips} clips cannot form {clusters} clusters in each of {heads} labellings")
+        if not (1 <= clusters <= clips and 1 <= groups <= heads):
+            raise ValueError(f"{clips} clips cannot form {clusters} clusters in {heads} labellings of {groups} groups")
         dim, drop = (512, 0.3) if full else (dim, 0.0)
-        self.joint, self.rule, self.fresh = joint, rule_of(rule), rule == "k-means"
+        self.joint, self.groups, self.rule, self.fresh = joint, groups, rule_of(rule), rule == "k-means"
         self.mel = LogMel(hop=hop)
         self.image = ImageResNet18(dim) if full else ImageSmall(width, dim)
         self.audio = AudioResNet() if full else AudioSmall(width, dim)
@@ -58,7 +58,7 @@ class SelfLabels(nn.Module):
         self.audio_heads = nn.ModuleList(_head(dim, clusters, drop) for _ in range(heads))
         self.register_buffer("share_HK", sizes(share, heads, clusters))
         self.register_buffer("cost_H", torch.zeros(heads))
-        self.register_buffer("aligned", torch.tensor(not align))
+        self.register_buffer("aligned_H", torch.full((heads,), not align))
         for name in [f"{sense}_{h}" for sense in SENSES for h in range(heads)]:
             self.register_buffer(f"{name}_label_M", torch.full((clips,), -1))
 
@@ -78,28 +78,25 @@ class SelfLabels(nn.Module):
         return torch.stack([said[sense] for sense in senses]).sum(0).argmax(2)
 
     @torch.no_grad()
-    def relabel(self, found: Embedding, index_M: Tensor, generator: torch.Generator) -> None:
-        """Label all clips anew in each labelling, and note what the labels cost."""
+    def relabel(self, found: Embedding, index_M: Tensor, generator: torch.Generator, group: int = 0) -> None:
+        """Label all clips anew in the labellings of a group, and note what the labels cost."""
         for part in (*self.image_heads.modules(), *self.audio_heads.modules()):
             part.train(isinstance(part, nn.BatchNorm1d))  # all clips are normalised together
         said = self.said(found)
-        if not self.aligned:
-            for h, last in enumerate(head[-1] for head in self.audio_heads):  # type: ignore[index]
-                order_K = align_heads(said["image"][h].exp(), said["audio"][h].exp())
-                said["audio"][h] = said["audio"][h][:, order_K]
-                for value in last.parameters():
-                    value.copy_(value[order_K])
-            self.aligned.fill_(True)
         self.train(self.training)
-        for senses in (SENSES,) if self.joint else (("image",), ("audio",)):
-            value_MD = torch.cat([unit(getattr(found, f"{sense}_BD")) for sense in senses], 1)
-            log_HMK = torch.stack([said[sense] for sense in senses]).double().mean(0)
-            for h, log_MK in enumerate(log_HMK):
+        for h in range(group, len(self.cost_H), self.groups):
+            eye_MK, ear_MK = (said[sense][h].double() for sense in SENSES)
+            if not self.aligned_H[h]:
+                ear_MK = align(eye_MK, ear_MK, self.audio_heads[h][-1])  # type: ignore[index, arg-type]
+                self.aligned_H[h] = True
+            both = (SENSES, (eye_MK + ear_MK) / 2)
+            for senses, log_MK in (both,) if self.joint else ((SENSES[:1], eye_MK), (SENSES[1:], ear_MK)):
+                value_MD = torch.cat([unit(getattr(found, f"{sense}_BD")) for sense in senses], 1)
                 label_M, self.cost_H[h] = self.rule(log_MK, value_MD, self.share_HK[h], generator)
                 for sense in senses:
                     getattr(self, f"{sense}_{h}_label_M")[index_M] = label_M
-        for head in (*self.image_heads, *self.audio_heads) if self.fresh else ():
-            head[-1].reset_parameters()  # type: ignore[index]
+            for head in (self.image_heads[h], self.audio_heads[h]) if self.fresh else ():
+                head[-1].reset_parameters()  # type: ignore[index, operator]
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Cross-entropy of each head with its labels, the mean over senses and labellings; ln K at first."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from avlib.clustering import kmeans, sinkhorn
+from avlib.clustering import align_heads, kmeans, sinkhorn
 from avlib.errors import unknown
 
 STRENGTH = 20.0
@@ -43,6 +43,21 @@ def likeliest(log_MK: Tensor, value_MD: Tensor, share_K: Tensor, generator: torc
     """The likeliest cluster of each clip, however many clips that gives to each."""
     best = log_MK.max(1)
     return best.indices, -float(best.values.mean())
+
+
+def align(image_MK: Tensor, audio_MK: Tensor, last: nn.Linear) -> Tensor:
+    """Renumber the clusters of an audio head like those of an image head; returns its log-probabilities after that.
+
+    Args:
+        image_MK, audio_MK: log-probabilities.
+        last: the audio head's last layer, which is changed.
+
+    Source: Asano et al., SeLaVi, NeurIPS 2020, section 3.2. (The release swaps pairs at random; this is the optimum.)
+    """
+    order_K = align_heads(image_MK.exp(), audio_MK.exp())
+    for value in last.parameters():
+        value.copy_(value[order_K])
+    return audio_MK[:, order_K]
 
 
 Rule = Callable[[Tensor, Tensor, Tensor, torch.Generator], Labels]
