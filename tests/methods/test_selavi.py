@@ -21,7 +21,7 @@ from avlib.rounds import Growing, everything
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch, Embedding
 from avlib.world import Stream, World
-from avlib.world.variation import Varied, vary
+from avlib.world.variation import vary
 
 CLIPS, K = 24, 4
 
@@ -282,7 +282,10 @@ def learnt(seed: int) -> dict[str, float]:
     train = World(size=32, classes=10, side=(0.7, 0.8), hue=0.0, seed=seed)
     shown = [train.batch(range(n, n + 64)) for n in range(0, 640, 64)]
     torch.manual_seed(seed)
-    method, rounds = SelfLabels(640, 10, dim=64, width=8, hop=320), Growing(lambda look: [vary(clips, look) for clips in shown], 240, 10, seed)
+    method, rounds = (
+        SelfLabels(640, 10, dim=64, width=8, hop=320),
+        Growing(lambda look: [vary(clips, look) for clips in shown], 240, 10, seed),
+    )
     config = TrainConfig(steps=240, lr=1e-2, seed=seed, device="cpu", progress=False)
     fit(method, Stream(train, 32, 640, seed), config, [rounds])
     thing_M = torch.cat([batch.truth.label_B for batch in shown])
