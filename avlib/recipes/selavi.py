@@ -156,9 +156,9 @@ def looks(seen: Clips, arm: str) -> Callable[[int], list[Batch]]:
     return lambda look: seen.batches() if arm == FIXED else [vary(batch, look) for batch in seen.batches()]
 
 
-def build(run: Run, count: int, **settings: Any) -> SelfLabels:
-    """The net at the size of a run's profile."""
-    return run.build(SelfLabels, count, full=run.budget.full, **{**SIZE, **settings})
+def build(run: Run, count: int | None = None, **settings: Any) -> SelfLabels:
+    """The net at the size of a run's profile, with a label for each of ``count`` clips (as many as the budget says)."""
+    return run.build(SelfLabels, count or run.budget.count, full=run.budget.full, **{**SIZE, **settings})
 
 
 def measure(method: nn.Module, run: Run, arm: str = OWN) -> dict[str, float]:
