@@ -1,4 +1,7 @@
-"""How well do clusters found without labels agree with classes? Chance-corrected and not, natural logarithms."""
+"""What lies together without labels: clusters and classes, things and their kind or their style.
+
+Chance-corrected and not; natural logarithms.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score, roc_auc_score
 
 from avlib.evaluate.arrays import Ints, Values, integers, same_length
+from avlib.evaluate.features import Features
+from avlib.matching import cosine
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,15 @@ def match(cluster_B: Values, label_B: Values) -> dict[int, int]:
 def rename(cluster_B: Values, names: dict[int, int]) -> Ints:
     """label_B by the names that :func:`match` gave; −1 for a cluster that it never saw."""
     return np.array([names.get(int(k), -1) for k in integers(cluster_B, "cluster_B")], dtype=np.int64)
+
+
+def other_hands(found: Features) -> float:
+    """Chance that a thing is nearer (cosine) to the same thing by another hand than to another thing by its own hand.
+
+    Half of them are nearer by luck; a net that knows styles, or colours, and not things, stays below.
+    """
+    hand_B, thing_B = found.truth.hand_BN[:, 0], found.label_B  # type: ignore[index]
+    same_BB, styled_BB = thing_B[:, None] == thing_B, hand_B[:, None] == hand_B
+    pairs_BB = (same_BB != styled_BB).triu(1)
+    near_BB = cosine(found.image_BD, found.image_BD)
+    return float(roc_auc_score(same_BB[pairs_BB], near_BB[pairs_BB]))

@@ -87,7 +87,12 @@ def without_answers(text: str) -> str:
 
 
 def without_answer_cells(notebook: Notebook) -> Notebook:
-    """A copy without answers in prose; the solutions that are code stay."""
+    """A copy without answers in prose; the solutions that are code stay.
+
+    Raises:
+        ExerciseError: see :func:`solution_pairs`; asked here, while cells have the places that an error names.
+    """
+    solution_pairs(notebook)
     cells: list[Cell] = []
     for cell in copy.deepcopy(notebook["cells"]):
         if _gives_away(cell):
@@ -107,10 +112,8 @@ def student(notebook: Notebook) -> Notebook:
     Raises:
         ExerciseError: see :func:`solution_pairs`.
     """
-    solution_pairs(notebook)
     made = without_answer_cells(notebook)
-    pairs = solution_pairs(made)
-    for at, checks in pairs:
+    for at, checks in solution_pairs(made):
         cell = made["cells"][at]
         cell["source"] = stub(cell["source"])
         kept = [tag for tag in tags(cell) if tag not in ("solution", "hide-input", "hide-output")]

@@ -139,7 +139,8 @@ def student_notebook(notebook: Notebook, root: Path) -> Notebook:
 
 def front(root: Path, cut: Sequence[tuple[Chapter, Notebook]], site: bool) -> dict[str, bytes]:
     """What a folder of students' notebooks needs to stand alone: README, requirements, licences."""
-    config, repository = launch.config(root), launch.repository(root)
+    config = launch.config(root)
+    repository = config.get("repository") or {}
     title = str(config.get("title") or "Notebooks")
     made = {name: (root / name).read_bytes() for name in COPIED if (root / name).is_file()}
     rows = [_row(chapter, notebook, config, student_place(repository)) for chapter, notebook in cut]

@@ -14,6 +14,9 @@ from avlib import files
 from avlib.publish.chapters import ChapterError, Notebook
 
 NAME = "python3"
+MANAGER = "avlib.publish.sockets.AsyncManager"
+"""What starts it for nbclient and papermill, as they want it named."""
+
 HOME = "AVLIB_KERNEL"
 """The environment variable with the folder that a kernel may put files in."""
 

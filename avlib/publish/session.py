@@ -31,7 +31,7 @@ def session(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
             "interrupt_on_timeout": True,
             "allow_errors": True,
             "extra_arguments": QUIET,
-            "kernel_manager_class": "avlib.publish.sockets.AsyncManager",
+            "kernel_manager_class": kernel.MANAGER,
         }
         client = NotebookClient(from_dict(empty), **options)
         try:

@@ -1,9 +1,9 @@
-"""Managers that talk with their kernels through files of their own, where the system has such sockets and
-the folder's name is short enough for them.
+"""Managers of kernels that are reached through files of their own, or through ports where files can't serve.
 
 By default a manager looks for five free TCP ports and hands them to the kernel, which opens them seconds later. What
 starts in between, another kernel above all, may be given one of them; then the kernel dies before its first word. A
-file in the folder of :func:`avlib.publish.kernel.environment` is nobody else's.
+file in the folder of :func:`avlib.publish.kernel.environment` is nobody else's. Windows has no such sockets, and the
+system bounds the length of their paths.
 
 The module is also a plugin of pytest, which lets nbval start its kernels in this way.
 """

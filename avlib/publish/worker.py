@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from avlib.publish import kernel
+
 _PEAK: dict[int, int] = {}
 _AT: list[int] = [0]
 
@@ -104,11 +106,11 @@ def main() -> int:
             notebook = papermill_engines.execute_notebook_with_engine(
                 "avlib",
                 notebook,
-                "python3",
+                kernel.NAME,
                 progress_bar=False,
                 execution_timeout=int(timeout),
                 start_timeout=120,
-                kernel_manager_class="avlib.publish.sockets.AsyncManager",
+                kernel_manager_class=kernel.MANAGER,
             )
         except Exception as error:  # a dead kernel, a time-out: the notebook still holds what was reached
             crash = _crash(notebook, error, timeout)

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from avlib.claims import Chain, Claim
 from avlib.evaluate import clusters
-from avlib.evaluate.features import Features, features, join
+from avlib.evaluate.clusters import other_hands
+from avlib.evaluate.features import features, join
 from avlib.experiment import Arm, Run
-from avlib.matching import cosine
 from avlib.methods.xdc import CrossClusters
 from avlib.rounds import Rounds, settle
 from avlib.types import Batch
@@ -160,15 +159,3 @@ def places(batch: Batch) -> Tensor:
     """backdrop_B, which kind of place each clip shows."""
     assert batch.truth.backdrop_B is not None
     return batch.truth.backdrop_B
-
-
-def other_hands(found: Features) -> float:
-    """Chance that a thing is nearer (cosine) to the same thing by another hand than to another thing by its own hand.
-
-    Half of them are nearer by luck; a net that knows styles, or colours, and not things, stays below.
-    """
-    hand_B, thing_B = found.truth.hand_BN[:, 0], found.label_B  # type: ignore[index]
-    same_BB, styled_BB = thing_B[:, None] == thing_B, hand_B[:, None] == hand_B
-    pairs_BB = (same_BB != styled_BB).triu(1)
-    near_BB = cosine(found.image_BD, found.image_BD)
-    return float(roc_auc_score(same_BB[pairs_BB], near_BB[pairs_BB]))

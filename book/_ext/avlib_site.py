@@ -21,6 +21,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from avlib.publish.launch import repository
+
 PLACEHOLDER = re.compile(r"^<!-- avlib:(\w+) ?(.*?) ?-->$", re.MULTILINE)
 PARTS = ("transfer", "scenes", "objects")
 PACKS = ("orchestra",)
@@ -52,11 +54,6 @@ def notebook_title(path: Path) -> str:
         if cell["cell_type"] == "markdown" and match:
             return match.group(1).strip()
     raise ExtensionError(f"{path} has no heading")
-
-
-def repository(source: Path) -> dict[str, Any]:
-    """Where the book lives, and for an edition of it where the library does and which chapters are left out."""
-    return yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8")).get("repository") or {}
 
 
 def methods(source: Path) -> list[dict[str, str]]:

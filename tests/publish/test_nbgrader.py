@@ -60,6 +60,15 @@ def test_what_students_do_not_see_is_marked():
     assert "again(7)" not in chapters.dumps(editions.student(notebook(*cells())))
 
 
+def test_an_exercise_that_cannot_be_cut_is_named_by_its_place_in_the_chapter():
+    made = notebook(*small(markdown("It is twice.", "answer"), code("x = 1", "solution"), code("assert x", "check")))
+    at = next(n for n, cell in enumerate(made["cells"]) if "solution" in chapters.tags(cell))
+    for make in (nbgrader.assignment, editions.student):
+        with pytest.raises(editions.ExerciseError) as raised:
+            make(made)
+        assert raised.value.cell == at
+
+
 @pytest.mark.parametrize("source", ["assert a", "assert a\nassert b\nprint(1)", "%time\nassert a\nassert b"])
 def test_checks_of_which_nothing_can_be_hidden_stay(source):
     assert nbgrader.with_hidden(source) == source

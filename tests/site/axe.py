@@ -36,12 +36,15 @@ axe.run({exclude: [["mjx-container"]]}, {resultTypes: ["violations"], preload: f
 )
 """
 
-# Colours fade when the theme changes: what is judged is where they end.
-FADED = """
-Promise.all(
-  document.getAnimations().filter(a => a instanceof CSSTransition).map(a => a.finished.catch(() => 0))
-).then(() => 1)
+# Colours that fade when the theme changes have changed at once: a page that draws no frames would never end fading.
+STILL = """
+document.head.append(Object.assign(document.createElement("style"), {
+  textContent: "*, ::before, ::after { transition: none !important }"
+}))
 """
+
+# The theme lets the keyboard reach what scrolls, 0.3 s after the page was resized or changed.
+SETTLED = "new Promise(done => setTimeout(() => done(1), 500))"
 
 
 def script() -> str | None:
@@ -55,14 +58,20 @@ def script() -> str | None:
 def prepare(browser: Browser, axe: str) -> None:
     """Bring axe into the open page."""
     browser.run("window.MathJax?.startup?.promise?.then(() => 1)")
+    browser.run(STILL)
     browser.run(THIN)
     browser.run(f"{axe};1")
+
+
+def resize(browser: Browser, size: tuple[int, int], mobile: bool) -> None:
+    """Give the prepared page another size, and the theme time to follow."""
+    browser.resize(*size, mobile=mobile)
+    browser.run(SETTLED)
 
 
 def violations(browser: Browser, theme: str) -> list[str]:
     """What axe says of the open page in a theme: for each broken rule, its name and the first places."""
     browser.run(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
-    browser.run(FADED)
     only = "{}" if theme == "light" else f"{{runOnly: {list(COLOURS)}}}"
     found: Any = browser.run(RUN % only)
     return list(found)

@@ -192,6 +192,24 @@ def test_no_chapter_shows_the_code_of_its_quiz(site: Path) -> None:
     assert [name for name, text in texts.items() if 'class="avq' not in text] == []
 
 
+FADES = """<!doctype html><html lang="en"><title>t</title><style>
+body { background: white } p { color: black; transition: color 60s }
+[data-theme=dark] p { color: #eee }
+</style><main><h1>t</h1><p>Words that fade for a minute.</p></main>"""
+
+
+def test_axe_judges_the_colours_in_which_fading_would_end(tmp_path: Path, browser: Browser) -> None:
+    source = axe.script()
+    if source is None:
+        pytest.skip(f"{axe.CARRIER}, which carries axe-core, is not installed: run `make env`")
+    page = tmp_path / "fades.html"
+    page.write_text(FADES, encoding="utf-8")
+    browser.open(page.as_uri())
+    axe.prepare(browser, source)
+    assert axe.violations(browser, "light") == []
+    assert [broken.split(";")[0] for broken in axe.violations(browser, "dark")] == ["color-contrast"]
+
+
 @pytest.mark.slow
 def test_axe_finds_nothing_on_any_page_in_either_theme_wide_or_narrow(site: Path, browser: Browser) -> None:
     source = axe.script()
@@ -205,7 +223,7 @@ def test_axe_finds_nothing_on_any_page_in_either_theme_wide_or_narrow(site: Path
         browser.open(page.as_uri())
         axe.prepare(browser, source)
         for size in (WIDE, PHONE):
-            browser.resize(*size, mobile=size == PHONE)
+            axe.resize(browser, size, mobile=size == PHONE)
             for theme in ("light", "dark"):
                 if broken := axe.violations(browser, theme):
                     found[page.relative_to(site).as_posix(), size[0], theme] = broken
