@@ -61,6 +61,27 @@ class Arm:
             raise ValueError(f"an arm like {self.like!r} has that arm's net: only `judge` can differ")
 
 
+@dataclass(frozen=True)
+class Clips:
+    """Clips that were rendered once, in place of their world.
+
+    Attributes:
+        whole: all of them.
+        moved: how many rows further down the sound of each picture is from.
+    """
+
+    whole: Batch
+    moved: int = 0
+
+    def batch(self, index_B: Any) -> Batch:
+        """Some of them."""
+        return self.whole.select(index_B)  # type: ignore[no-any-return]
+
+    def batches(self, size: int = 64) -> list[Batch]:
+        """All of them, in order."""
+        return [self.batch(torch.arange(n, min(n + size, len(self.whole)))) for n in range(0, len(self.whole), size)]
+
+
 class Spent(NamedTuple):
     """What training cost: steps, and clips in them (a clip that is seen twice counts twice)."""
 
@@ -110,7 +131,7 @@ class Run:
 
     def stream(
         self,
-        world: World,
+        world: World | Clips,
         count: int | None = None,
         shuffled: bool = False,
         kept: bool = False,
@@ -126,12 +147,23 @@ class Run:
         """
         count = self.budget.count if count is None else count
         kept = kept and count > 0 and not shuffled and not self.rehearsing
-        source: Any = self.once(("kept", world, count), lambda: _Kept(world, count)) if kept else world
+        source: Any = self.clips(world, count) if kept and isinstance(world, World) else world
         stream = Stream(
             source, self.budget.batch, count, self.seed if seed is None else seed,
             distributed.rank(), distributed.world_size(),
         )  # fmt: skip
         return Shuffled(stream) if shuffled else stream
+
+    def clips(self, world: World, count: int | None = None, shuffled: bool = False) -> Clips:
+        """The first ``count`` scenes of a world (the budget's), rendered once; a hundred thousand fill the memory.
+
+        Args:
+            shuffled: each picture has the sound of one other clip, always the same.
+        """
+        count = self.budget.count if count is None else count
+        whole: Batch = self.once(("clips", world, count), lambda: join(tuple(_rendered(world, count))))
+        moved = len(whole) // 2 if shuffled else 0
+        return Clips(replace(whole, wave_BS=whole.wave_BS.roll(moved, 0)), moved) if moved else Clips(whole)
 
     def batches(self, world: World, count: int | None = None) -> tuple[Batch, ...]:
         """The first ``count`` clips of a world (the budget's ``eval_count``), rendered once and kept on the CPU.
@@ -291,13 +323,3 @@ def _rendered(world: World, count: int) -> Iterator[Batch]:
     for batch in world.batches(count):
         plain: Batch = batch.to("cpu")
         yield replace(plain, truth=replace(plain.truth, stem_BNS=None, offscreen_stem_BS=None))
-
-
-class _Kept:
-    """Clips that were rendered once, in place of their world."""
-
-    def __init__(self, world: World, count: int) -> None:
-        self.clips = join(tuple(_rendered(world, count)))
-
-    def batch(self, index_B: Any) -> Batch:
-        return self.clips.select(index_B)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avlib.evaluate.features import evaluating, join
 from avlib.types import Batch, Embedding
 
 
@@ -65,19 +66,15 @@ def settle(method: nn.Module, clips: Iterable[Batch]) -> None:
         method.embed(batch.to(device))  # type: ignore[operator]
 
 
-@torch.no_grad()
 def everything(method: nn.Module, clips: Iterable[Batch]) -> tuple[Embedding, Tensor]:
     """What the method embeds of all clips, in evaluation mode (vectors only), and index_M, which clips they are."""
-    device, training = next(method.parameters()).device, method.training
-    method.eval()
-    image, audio, index = [], [], []
-    for batch in clips:
-        found = method.embed(batch.to(device))  # type: ignore[operator]
-        image.append(found.image_BD)
-        audio.append(found.audio_BD)
-        index.append(batch.index_B.to(device))
-    method.train(training)
-    return Embedding(torch.cat(image), torch.cat(audio)), torch.cat(index)
+    parts, index = [], []
+    with evaluating(method) as device:
+        for batch in clips:
+            found = method.embed(batch.to(device))  # type: ignore[operator]
+            parts.append(Embedding(found.image_BD, found.audio_BD))
+            index.append(batch.index_B.to(device))
+    return join(parts), torch.cat(index)
 
 
 class Growing(Rounds):

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avlib.experiment import Batches, Run
+from avlib.experiment import Batches, Clips, Run
 from avlib.profiles import Profile
 from avlib.train import History, Hook
 from avlib.types import Batch
@@ -106,7 +106,7 @@ class _Run(Run):
 
     def stream(
         self,
-        world: World,
+        world: World | Clips,
         count: int | None = None,
         shuffled: bool = False,
         kept: bool = False,
@@ -118,6 +118,11 @@ class _Run(Run):
         found = super().batches(world, count)
         self.judged.append(digest(found[0]))
         return found
+
+    def clips(self, world: World, count: int | None = None, shuffled: bool = False) -> Clips:
+        plain = super().clips(world, count)
+        self.once(("noted", world, count), lambda: self.judged.append(digest(plain.batches()[0])))
+        return super().clips(world, count, shuffled)
 
     def fit(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from avlib.clustering import kmeans
 from avlib.matching import unit
 from avlib.methods.dsol import SoundingObjects
+from avlib.rounds import everything
 from avlib.types import Batch
 
 
@@ -48,15 +49,11 @@ class Recluster:
         method.entry_KD.copy_(means(object_MD, method.label_M[index_M], len(method.entry_KD)))
 
 
-@torch.no_grad()
 def objects(method: SoundingObjects, clips: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     """object_MD and index_M of all clips, the method in evaluation mode."""
-    device, training = method.entry_KD.device, method.training
-    method.eval()
-    rows = [(method.embed(batch.to(device)).image_BD, batch.index_B.to(device)) for batch in clips]
-    method.train(training)
-    object_MD, index_M = (torch.cat(column) for column in zip(*rows, strict=True))
-    return object_MD, index_M
+    found, index_M = everything(method, clips)
+    assert found.image_BD is not None
+    return found.image_BD, index_M
 
 
 def means(object_MD: Tensor, label_M: Tensor, clusters: int) -> Tensor:

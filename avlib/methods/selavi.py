@@ -32,7 +32,7 @@ class SelfLabels(nn.Module):
         share: how large clusters are, see `avlib.methods.selavi_labels.sizes`.
         align: reorder the audio heads' clusters before the first labels?
         joint: do both senses decide on one label? Else each labels for itself.
-        rule: what gives labels, see `avlib.methods.selavi_labels.RULES`; heads begin anew with those of k-means.
+        rule: what gives labels, see `avlib.methods.selavi_labels.RULES`.
 
     Raises:
         ValueError: unknown sizes or rule; fewer clips than clusters; no head.
@@ -50,7 +50,7 @@ class SelfLabels(nn.Module):
         if not (1 <= clusters <= clips and 1 <= groups <= heads):
             raise ValueError(f"{clips} clips cannot form {clusters} clusters in {heads} labellings of {groups} groups")
         dim, drop = (512, 0.3) if full else (dim, 0.0)
-        self.joint, self.groups, self.rule, self.fresh = joint, groups, rule_of(rule), rule == "k-means"
+        self.joint, self.groups, self.rule = joint, groups, rule_of(rule)
         self.mel = LogMel(hop=hop)
         self.image = ImageResNet18(dim) if full else ImageSmall(width, dim)
         self.audio = AudioResNet() if full else AudioSmall(width, dim)
@@ -95,8 +95,6 @@ class SelfLabels(nn.Module):
                 label_M, self.cost_H[h] = self.rule(log_MK, value_MD, self.share_HK[h], generator)
                 for sense in senses:
                     getattr(self, f"{sense}_{h}_label_M")[index_M] = label_M
-            for head in (self.image_heads[h], self.audio_heads[h]) if self.fresh else ():
-                head[-1].reset_parameters()  # type: ignore[index, operator]
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Cross-entropy of each head with its labels, the mean over senses and labellings; ln K at first."""

@@ -34,9 +34,11 @@ def plan(log_MK: Tensor, value_MD: Tensor, share_K: Tensor, generator: torch.Gen
 
 
 def even_kmeans(log_MK: Tensor, value_MD: Tensor, share_K: Tensor, generator: torch.Generator) -> Labels:
-    """The nearest centres of k-means such that clusters have given sizes: the features decide, and no head is asked."""
+    """The nearest centres of k-means such that clusters have given sizes; heads only say which is which."""
     centre_KD = kmeans(value_MD, len(share_K), generator, restarts=1).centre_KD
-    return plan(-torch.cdist(value_MD.double(), centre_KD.double()).square(), value_MD, share_K, generator)
+    near_MK = -torch.cdist(value_MD.double(), centre_KD.double()).square()
+    order_K = align_heads(log_MK.exp(), (STRENGTH * near_MK).softmax(1))
+    return plan(near_MK[:, order_K], value_MD, share_K, generator)
 
 
 def likeliest(log_MK: Tensor, value_MD: Tensor, share_K: Tensor, generator: torch.Generator) -> Labels:

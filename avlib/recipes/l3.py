@@ -21,7 +21,11 @@ from avlib.experiment import Arm, Run
 from avlib.methods.l3 import LookListenLearn
 from avlib.world import World
 
-BUDGET: dict[str, dict[str, Any]] = {"smoke": {"batch": 16, "eval_count": 128}, "cpu": {"steps": 960, "size": 48}}
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 16, "eval_count": 128},
+    "cpu": {"steps": 960, "size": 48},
+    "gpu": {"steps": 500},
+}
 ARMS = {
     "trained": Arm(),
     "all pairs": Arm(build={"pairs": "all"}),

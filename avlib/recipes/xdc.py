@@ -12,17 +12,15 @@ senses agree with each other, and whether drawings of one thing by two hands lie
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from avlib.claims import Chain, Claim
 from avlib.evaluate import clusters
 from avlib.evaluate.clusters import other_hands
-from avlib.evaluate.features import features, join
-from avlib.experiment import Arm, Run
+from avlib.evaluate.features import features
+from avlib.experiment import Arm, Clips, Run
 from avlib.methods.xdc import CrossClusters
 from avlib.rounds import Rounds, settle
 from avlib.types import Batch
@@ -91,28 +89,9 @@ RATE = 5e-3
 is in no record; K by how well the two senses agree, so without a label."""
 
 
-@dataclass(frozen=True)
-class Clips:
-    """The clips that have labels, in place of their world; ``moved`` says how many rows further each sound is from."""
-
-    whole: Batch
-    moved: int = 0
-
-    def batch(self, index_B: Any) -> Batch:
-        """Some of them."""
-        return self.whole.select(index_B)  # type: ignore[no-any-return]
-
-    def batches(self, size: int = 64) -> list[Batch]:
-        """All of them, in order."""
-        return [self.batch(torch.arange(n, min(n + size, len(self.whole)))) for n in range(0, len(self.whole), size)]
-
-
 def clips(run: Run, arm: str = "cross (XDC)") -> Clips:
-    """The training set of an arm; shuffled, each picture has the sound of one other clip, always the same."""
-    world = run.world("solo", **{**LOOK, **ARMS[arm].world})
-    own = run.once(("clips", world), lambda: join(run.batches(world, run.budget.count)))
-    moved = len(own) // 2 if ARMS[arm].shuffled else 0
-    return Clips(replace(own, wave_BS=own.wave_BS.roll(moved, 0)), moved)
+    """The training set of an arm."""
+    return run.clips(run.world("solo", **{**LOOK, **ARMS[arm].world}), shuffled=ARMS[arm].shuffled)
 
 
 def train(run: Run, arm: str = "cross (XDC)") -> CrossClusters:
@@ -125,7 +104,7 @@ def learn(run: Run, arm: str = "cross (XDC)") -> tuple[CrossClusters, Rounds]:
     seen, method, steps = clips(run, arm), build(run, **ARMS[arm].build), run.steps(ARMS[arm])
     rounds = Rounds(seen.batches, max(1, math.ceil(steps / ROUNDS.get(arm, OFTEN))), run.seed)
     if steps:
-        run.fit(method, run.stream(seen), steps, RATE, hooks=(rounds,))  # type: ignore[arg-type]
+        run.fit(method, run.stream(seen), steps, RATE, hooks=(rounds,))
     else:
         settle(method, seen.batches())
     rounds.relabel(method, steps)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -215,8 +216,22 @@ def _together(out_S: Tensor) -> int:
 def _pieces(data_S: Tensor, start_B: Tensor, length_B: Tensor, u_B: Tensor, samples: int) -> Tensor:
     """``samples`` samples from the place ``u`` (0…1) of each recording on, which begins again after its end, (B, S)."""
     first_B = (u_B.double() * length_B).long()
+    if data_S.device.type == "cpu":
+        return _each_piece(data_S, start_B, length_B, first_B, samples)
     place_BS = (first_B[:, None] + torch.arange(samples, device=data_S.device)) % length_B[:, None]
     return data_S[start_B[:, None] + place_BS].float()
+
+
+def _each_piece(data_S: Tensor, start_B: Tensor, length_B: Tensor, first_B: Tensor, samples: int) -> Tensor:
+    """The same, slice by slice."""
+    out_BS, data = np.empty((len(start_B), samples), np.float32), data_S.numpy()
+    for row_S, start, length, first in zip(out_BS, start_B.tolist(), length_B.tolist(), first_B.tolist(), strict=True):
+        done = 0
+        while done < samples:
+            count = min(length - first, samples - done)
+            row_S[done : done + count] = data[start + first : start + first + count]
+            done, first = done + count, 0
+    return torch.from_numpy(out_BS)
 
 
 def _loud(level_B: Tensor) -> Tensor:
@@ -232,13 +247,14 @@ def _background(scene: Scene, stage: Stage, samples: int) -> Tensor:
     if bool(row_B.any()):
         row = scene.recording_B[row_B]
         wave_BS = _pieces(bank.data_S, bank.start_M[row], bank.length_M[row], scene.turn_B[row_B], samples)
-        rms_B = (wave_BS.double().square_().sum(1) / samples).sqrt().clamp(min=1.0)
-        out_BS[row_B] += wave_BS * (_loud(scene.ambience_B[row_B]).to(device) / rms_B).float()[:, None]
+        power_B = torch.cat([wave.double().square_().sum(1) for wave in wave_BS.split(_together(wave_BS))])
+        rms_B = (power_B / samples).sqrt().clamp(min=1.0)
+        out_BS[row_B] = wave_BS.mul_((_loud(scene.ambience_B[row_B]).to(device) / rms_B).float()[:, None])
     noisy_B = scene.noise_B > -100
     if bool(noisy_B.any()):
         none_B = torch.zeros_like(scene.recording_B[noisy_B])
         wave_BS = _pieces(stage.noise_S, none_B, none_B + len(stage.noise_S), scene.hiss_B[noisy_B], samples)
-        out_BS[noisy_B] += wave_BS * _loud(scene.noise_B[noisy_B]).to(device).float()[:, None]
+        out_BS[noisy_B] += wave_BS.mul_(_loud(scene.noise_B[noisy_B]).to(device).float()[:, None])
     return out_BS
 
 
