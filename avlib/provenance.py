@@ -2,7 +2,8 @@
 
 A chapter or a cell of a record depends on the definitions that its code reaches (see `avlib.reach`), each with its
 fingerprint (see `avlib.fingerprint`). Nothing changes one that cannot change a result: comments, docstrings, layout,
-annotations, texts of errors, names that nobody else sees, the place of a definition, a function that nobody reaches.
+annotations, texts of errors, names that nobody else sees, the place of a definition, a function that nobody reaches,
+style sheets.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ Parts = dict[str, dict[str, str]]
 
 _PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
 PACK = ".safetensors"
+_LOOKS = ".css"  # style sheets change how a result looks, and never what it says
 _LENGTH = 12  # digits that are kept of a hash
 
 
@@ -222,7 +224,8 @@ def _data_files(closure: Closure) -> list[Path]:
         words = closure.words.get(module, set())
         if any("." in word for word in words):
             beside = [path for path in closure.loaded[module].path.parent.iterdir() if path.is_file()]
-            found |= {p for p in beside if p.suffix not in (".py", ".pyc") and (p.name in words or p.suffix in words)}
+            data = [path for path in beside if path.suffix not in (".py", ".pyc", _LOOKS)]
+            found |= {path for path in data if path.name in words or path.suffix in words}
     return sorted(found)
 
 

@@ -67,8 +67,11 @@ def rows():
     return [e for e in files(__name__).iterdir() if e.name.endswith('.csv')]
 def other():
     return 1
+def style():
+    return files(__name__).joinpath('a.css').read_text()
 """,
     "tables/a.csv": "x\n1\n",
+    "tables/a.css": "p { color: red }\n",
     "act.py": "import math\nmath.pi\ndef quiet():\n    return 1\n",
 }  # fmt: skip
 
@@ -207,6 +210,10 @@ def test_data_beside_a_module_count_where_they_are_read(root: Path) -> None:
     used = "from avlib.tables import rows\nrows()"
     assert reasons(root, used, "tables/a.csv", "1", "2") == ["avlib/tables/a.csv changed"]
     assert reasons(root, "from avlib.tables import other\nother()", "tables/a.csv", "2", "3") == []
+
+
+def test_a_style_sheet_ages_nothing(root: Path) -> None:
+    assert reasons(root, "from avlib.tables import style\nstyle()", "tables/a.css", "red", "blue") == []
 
 
 def test_names_of_modules_count_whole(root: Path) -> None:

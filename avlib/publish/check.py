@@ -94,7 +94,7 @@ def check(root: Path, names: Sequence[str] = (), *, strict: bool = False) -> Rep
     problems = [problem for chapter in picked for problem in _problems(chapter, book, strict)]
     problems += pages.contents(root, picked, whole=not names)
     if not names:
-        problems += pages.check(book)
+        problems += [*pages.check(book), *pages.addresses(root)]
     return Report(tuple(chapter.name for chapter in picked), tuple(problems))
 
 

@@ -84,7 +84,7 @@ def _add_running(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_making(command: Callable[..., argparse.ArgumentParser]) -> None:
-    command("address", _address, "write the address of _config.yml into the cell that installs the library on Colab")
+    command("address", _address, "write the address of _config.yml wherever an earlier one stands")
 
     build = command("build", _build, "build the site at book/_build/html/index.html, of all chapters or some")
     build.add_argument("--edition", default="instructor", metavar="E", help="instructor (default) or student")
@@ -246,7 +246,7 @@ def _address(arguments: argparse.Namespace) -> int:
 
     root = _root(arguments)
     changed = launch.address(root, chapters.find(root, arguments.chapters))
-    print(f"changed: {', '.join(changed)}" if changed else "every chapter names this address already")
+    print(f"changed: {', '.join(changed)}" if changed else "this address stands everywhere already")
     return 0
 
 

@@ -17,11 +17,6 @@ from typing import Any
 from avlib.publish import chapters, launch, prose
 from avlib.publish.chapters import Chapter, Notebook
 
-INSTALL = """\
-import importlib.util
-
-if importlib.util.find_spec("avlib") is None:  # on Colab
-    %pip install --quiet "{library}\""""
 LINK = re.compile(rf"(?P<span>`+)[^`\n]+(?P=span)|{prose.LINK.pattern}")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#|$", re.I)
 COPIED = ("LICENSE", "LICENSE-text", "ATTRIBUTIONS.md")
@@ -110,10 +105,9 @@ def configured(config: dict[str, Any], edition: str, left_out: Sequence[str] = (
     if edition == "student":
         made.setdefault("sphinx", {}).setdefault("config", {})["hide_solutions"] = True
         repository = made.get("repository") or {}
-        own = student_place(repository)
-        if own:
-            library = f"{repository['url']}/blob/{repository.get('branch') or 'main'}"
-            made["repository"] = {**repository, **own, "library": library}
+        own, place = student_place(repository), launch.place(config)
+        if own and place:
+            made["repository"] = {**repository, **own, "library": "/blob/".join(place)}
             if own["url"] == repository["url"]:  # whose front page shows the solved notebooks
                 made.setdefault("html", {})["use_repository_button"] = False
     return made
@@ -125,16 +119,10 @@ def student_place(repository: dict[str, Any]) -> dict[str, str]:
     return {"url": url, "branch": "student", **(repository.get("student") or {})} if url else {}
 
 
-def library(repository: dict[str, Any]) -> str:
-    """What pip installs the library from: the book's own repository, or its name alone where there is no address."""
-    url = str(repository.get("url") or "").rstrip("/")
-    return f"avlib @ git+{url}@{repository.get('branch') or 'main'}" if url else "avlib"
-
-
 def student_notebook(notebook: Notebook, root: Path) -> Notebook:
-    """A student's notebook with a first cell that installs the library without fetching the solved notebooks."""
-    repository = launch.repository(root)
-    return launch.stamp(notebook, INSTALL.format(library=library(repository))) if repository.get("url") else notebook
+    """A student's notebook with a first cell that installs the library of the book's own repository."""
+    due = launch.source(root)
+    return notebook if due is None else launch.stamp(notebook, due)
 
 
 def front(root: Path, cut: Sequence[tuple[Chapter, Notebook]], site: bool) -> dict[str, bytes]:
@@ -163,7 +151,7 @@ def front(root: Path, cut: Sequence[tuple[Chapter, Notebook]], site: bool) -> di
     lines += [f"From *{title}* by {config.get('author') or 'its authors'}."]
     lines += [f"See {', '.join(f'[{name}]({name})' for name in made)}."] if made else []
     made["README.md"] = "\n".join([*lines, ""]).encode()
-    made["requirements.txt"] = f"{library(repository)}\njupyterlab\nipykernel\n".encode()
+    made["requirements.txt"] = f"{launch.library(config)}\njupyterlab\nipykernel\n".encode()
     runtime = root / ".binder" / "runtime.txt"
     return {**made, "runtime.txt": runtime.read_bytes()} if runtime.is_file() else made
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from avlib.publish import writing
+from avlib.publish import launch, writing
 from avlib.publish.chapters import Chapter
 from avlib.publish.rules import Problem
 from avlib.publish.writing import Book
@@ -44,6 +44,13 @@ def _line(text: str, words: str) -> int:
         if (at := next((n for n, line in enumerate(lines, 1) if wanted in line), 0)) > 0:
             return at
     return 0
+
+
+def addresses(root: Path) -> list[Problem]:
+    """Files that keep an address which ``_config.yml`` has no more."""
+    why = "names an address that _config.yml does not: 'avlib book address' writes it"
+    places = [path.relative_to(root).as_posix() for path in launch.outdated(root)]
+    return [Problem(where, "install", why, path=where) for where in places]
 
 
 def contents(root: Path, picked: Sequence[Chapter], whole: bool = True) -> list[Problem]:

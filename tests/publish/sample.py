@@ -53,7 +53,7 @@ def notebook(*cells: Cell) -> Notebook:
 
 
 CONFIG = "repository: {url: 'https://example.org/a/book.git', branch: main}\n"
-INSTALL = launch.LINES.format(branch="main", address="https://example.org/a/book.git", folder="book")
+INSTALL = launch.LINES.format(library="avlib @ git+https://example.org/a/book.git@main")
 PARAMETERS = 'profile: str = "cpu"  # or another\nseed: int = 0'
 
 
