@@ -385,12 +385,8 @@ def check_messages(page: Page) -> Iterator[Problem]:
             continue  # said of the chapter's code
         bare = [ast.unparse(node).split("\n")[0] for node in ast.walk(tree) if _is_mute(node)]
         if bare:
-            yield page.problem(
-                "check-message",
-                f"a failure says nothing of what is wrong, nor a first hint: {bare[0][:60]!r}",
-                i,
-                "note",
-            )
+            said = f"a failure says nothing of what is wrong, nor a first hint: {bare[0][:60]!r}"
+            yield page.problem("check-message", said, i)
 
 
 def _is_mute(node: ast.AST) -> bool:
