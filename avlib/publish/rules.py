@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from avlib import provenance
-from avlib.publish import chapters, prose, record, writing
+from avlib.publish import chapters, prose, record, trying, writing
 from avlib.publish.chapters import Cell, Chapter, Notebook, tags
 from avlib.publish.writing import Book
 
@@ -374,6 +374,13 @@ def exercises(page: Page) -> Iterator[Problem]:
             )
 
 
+def other_values(page: Page) -> Iterator[Problem]:
+    """What a cell says that readers may change stands there."""
+    for i, cell in page.code:
+        for fault in trying.faults(cell):
+            yield page.problem("try", fault, i)
+
+
 def check_messages(page: Page) -> Iterator[Problem]:
     """Whoever solves an exercise is told what is wrong: each assertion of a check has a message, with a first hint."""
     for i, cell in page.code:
@@ -455,6 +462,7 @@ RULES: dict[str, Rule] = {
     "conflict": conflicts,
     "exercises": exercises,
     "check-message": check_messages,
+    "try": other_values,
     "quiz": quiz,
     "install": install,
     "hidden": hidden,

@@ -9,7 +9,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from avlib.publish import chapters, children, nbcheck, record
+from avlib.publish import chapters, children, nbcheck, record, trying
 from avlib.publish.chapters import Chapter
 from avlib.publish.execute import default_jobs, execute
 from avlib.publish.release import exercise_report
@@ -26,7 +26,7 @@ def test(
     jobs: int | None = None,
     say: Say = print,
 ) -> list[str]:
-    """Run chapters at ``profile`` into ``out``, try their exercises, and run them again to compare the marked outputs.
+    """Run chapters at ``profile`` into ``out``, again to compare marked outputs, and try exercises and other values.
 
     Returns what is wrong, a line (or a traceback) each. The committed notebooks are not touched.
 
@@ -41,10 +41,11 @@ def test(
     say(f"nbval: {len(picked)} chapters once more")
     for verdict in nbcheck.compare(root, [out / c.part / c.path.name for c in picked], min(jobs, max(len(picked), 1))):
         problems += [f"{verdict.chapter}: nbval: {problem}" for problem in verdict.problems]
-    say(f"exercises: {len(picked)} chapters, each stub and each solution")
+    say(f"exercises: {len(picked)} chapters, each stub and each solution; and the values that readers may try")
     with ProcessPoolExecutor(jobs, get_context("spawn"), children.follow_pool) as pool:
-        for found in pool.map(partial(_exercises, root, profile), picked):
-            problems += found
+        for ask in (_exercises, _tried):
+            for found in pool.map(partial(ask, root, profile), picked):
+                problems += found
     return problems
 
 
@@ -54,6 +55,14 @@ def _exercises(root: Path, profile: str, chapter: Chapter) -> list[str]:
     except (ValueError, RuntimeError) as error:
         return [f"{chapter.name}: exercises: {error}"]
     return [f"{chapter.name}: exercises: {exercise.problem}" for exercise in tried if exercise.problem]
+
+
+def _tried(root: Path, profile: str, chapter: Chapter) -> list[str]:
+    try:
+        found = trying.report(chapters.read(chapter.path), root, profile=profile)
+    except (ValueError, RuntimeError) as error:
+        return [f"{chapter.name}: values to try: {error}"]
+    return [f"{chapter.name}: {problem}" for problem in found]
 
 
 def verify(
