@@ -43,6 +43,15 @@ def config(root: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not YAML: {error}") from error
 
 
+def repository(root: Path) -> dict[str, Any]:
+    """The part of ``_config.yml`` that says where the book lives.
+
+    Raises:
+        ValueError: ``_config.yml`` is not YAML.
+    """
+    return config(root).get("repository") or {}
+
+
 def place(config: dict[str, Any]) -> tuple[str, str] | None:
     """Address and branch in a configuration; None for a book without an address."""
     found = config.get("repository") or {}
