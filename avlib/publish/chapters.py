@@ -53,7 +53,10 @@ MARK = "nbval-check-output"
 SPLIT = ("application/javascript", "image/svg+xml")
 """What Jupyter writes line by line, besides text."""
 
-CELL_KEYS = ("tags", "mystnb", "slideshow", "jupyter", "name", "try")
+TRY = "try"
+"""The metadata in which a cell lists other values for readers to try, see `avlib.publish.trying`."""
+
+CELL_KEYS = ("tags", "mystnb", "slideshow", "jupyter", "name", TRY)
 NOTEBOOK_KEYS = ("avlib", "mystnb", "myst", "description")
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

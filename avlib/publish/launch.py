@@ -83,12 +83,9 @@ def missing(notebook: Notebook, due: str) -> str | None:
     return None if found[1]["source"] == due else "the install cell does not fit the address in _config.yml"
 
 
-def readdressed(text: str, root: Path, old: set[str]) -> str:
-    """``text`` with the address of ``_config.yml`` in place of the ``old`` ones, and its branch in links to files."""
-    there = place(config(root))
-    if there is None:
-        return text
-    address, branch = there[0].removesuffix(".git"), there[1]
+def readdressed(text: str, here: tuple[str, str], old: set[str]) -> str:
+    """``text`` with the address ``here`` (see `place`) in place of ``old`` ones, and its branch in links to files."""
+    address, branch = here[0].removesuffix(".git"), here[1]
     either = "|".join(re.escape(each.removesuffix(".git")) for each in sorted({*old, address}, key=len, reverse=True))
     pattern = rf"(?:{either})(?P<git>\.git)?(?![\w-]|\.\w)(?:/(?P<kind>blob|tree|raw)/[^/\s)\"'>]+)?"
 
@@ -113,11 +110,19 @@ def earlier(root: Path) -> set[str]:
 
 
 def outdated(root: Path) -> dict[Path, str]:
-    """Files besides chapters that name an address the book had before, and what they must hold."""
-    old = earlier(root)
+    """Files besides chapters that name an address the book had before, and what they must hold.
+
+    Raises:
+        ValueError: ``_config.yml`` is not YAML.
+    """
+    here = place(config(root))
+    return {} if here is None else _outdated(root, here, earlier(root))
+
+
+def _outdated(root: Path, here: tuple[str, str], old: set[str]) -> dict[Path, str]:
     places = [root / CITATION, root / "pyproject.toml", *root.glob("*.md"), *(root / "book").rglob("*.md")]
     texts = {p: p.read_text(encoding="utf-8") for p in sorted(places) if p.is_file() and "_build" not in p.parts}
-    return {path: new for path, text in texts.items() if (new := readdressed(text, root, old)) != text}
+    return {path: new for path, text in texts.items() if (new := readdressed(text, here, old)) != text}
 
 
 def stamp(notebook: Notebook, due: str) -> Notebook:
@@ -142,10 +147,11 @@ def address(root: Path, picked: list[Chapter]) -> list[str]:
     Raises:
         ValueError: ``_config.yml`` has no ``repository: url:``.
     """
-    due = source(root)
-    if due is None:
+    due, here = source(root), place(config(root))
+    if due is None or here is None:
         raise ValueError(f"{root / '_config.yml'} names no address: it needs 'repository:' with 'url:'")
-    old, others = earlier(root), outdated(root)
+    old = earlier(root)
+    others = _outdated(root, here, old)
     for path, text in others.items():
         files.write(path, text, "the address")
     changed = []
@@ -154,7 +160,7 @@ def address(root: Path, picked: list[Chapter]) -> list[str]:
         notebook = stamp(before, due) if missing(before, due) else copy.deepcopy(before)
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
-                cell["source"] = readdressed(cell["source"], root, old)
+                cell["source"] = readdressed(cell["source"], here, old)
         if notebook != before:
             chapters.write(chapter.path, notebook)
             changed.append(chapter.name)

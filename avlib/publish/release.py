@@ -10,9 +10,9 @@ from typing import Any
 from avlib import folders
 from avlib.publish import chapters, hosting, nbgrader, qti
 from avlib.publish.build import build
-from avlib.publish.chapters import Chapter, Notebook, tags
+from avlib.publish.chapters import Chapter, Notebook
 from avlib.publish.editions import ExerciseError, edition, solution_pairs, stub
-from avlib.publish.session import run, session
+from avlib.publish.session import run, run_cell, session, sized
 from avlib.publish.slides import deck
 
 
@@ -157,16 +157,13 @@ def exercise_report(
     """
     checks = dict(solution_pairs(notebook))
     skip = {index for indices in checks.values() for index in indices}
-    given = {
-        key: value for key, value in {"profile": profile, "seed": seed}.items() if key in chapters.parameters(notebook)
-    }
-    fresh = chapters.normalise(chapters.with_parameters(notebook, given))
+    fresh = sized(notebook, profile, seed)
     found: list[Exercise] = []
     with session(fresh, root, timeout) as client:
         for index, cell in chapters.code_cells(fresh):
             if index in checks:
                 found.append(_try(client, fresh, index, checks[index]))
-            elif index not in skip and (error := run(client, cell["source"])) and "raises-exception" not in tags(cell):
+            elif index not in skip and (error := run_cell(client, cell)):
                 raise RuntimeError(f"cell {index + 1} ({cell['id']}): {error}")
     return found
 

@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from avlib.publish import chapters, kernel
-from avlib.publish.chapters import Notebook
+from avlib.publish.chapters import Cell, Notebook
 
 QUIET = ["--log-level=40"]
+
+
+def sized(notebook: Notebook, profile: str, seed: int) -> Notebook:
+    """A copy fit to be run, with those of these two parameters that it has."""
+    known = chapters.parameters(notebook)
+    given = {name: value for name, value in {"profile": profile, "seed": seed}.items() if name in known}
+    return chapters.normalise(chapters.with_parameters(notebook, given))
 
 
 @contextmanager
@@ -40,6 +47,12 @@ def session(notebook: Notebook, root: Path, timeout: int) -> Iterator[Any]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+def run_cell(client: Any, cell: Cell) -> str:
+    """Run a cell; returns its error, or nothing where there is none or the cell is tagged to raise one."""
+    error = run(client, cell["source"])
+    return "" if "raises-exception" in chapters.tags(cell) else error
 
 
 def run(client: Any, source: str) -> str:

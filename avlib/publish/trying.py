@@ -12,21 +12,20 @@ from pathlib import Path
 
 from avlib.publish import chapters
 from avlib.publish.chapters import Cell, Notebook
-from avlib.publish.session import run, session
+from avlib.publish.session import run_cell, session, sized
 
-KEY = "try"
 EXERCISE = {"solution", "check", "hidden-check"}
 
 
 def faults(cell: Cell) -> Iterator[str]:
     """What is wrong with a cell's list of values."""
-    listed = cell.get("metadata", {}).get(KEY, [])
+    listed = cell.get("metadata", {}).get(chapters.TRY, [])
     if not isinstance(listed, list):
-        yield f"its metadata {KEY!r} must be a list of [what is there, what to try], not {listed!r}"
+        yield f"its metadata {chapters.TRY!r} must be a list of [what is there, what to try], not {listed!r}"
         return
     for pair in listed:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            yield f"its metadata {KEY!r} holds {pair!r} instead of [what is there, what to try]"
+            yield f"its metadata {chapters.TRY!r} holds {pair!r} instead of [what is there, what to try]"
         elif cell["source"].count(pair[0]) != 1:
             yield f"{pair[0]!r}, to be tried otherwise, stands {cell['source'].count(pair[0])} times in it, not once"
 
@@ -41,7 +40,7 @@ def variants(notebook: Notebook) -> Iterator[tuple[str, Notebook]]:
     for i, cell in chapters.code_cells(notebook):
         for fault in faults(cell):
             raise chapters.ChapterError(f"cell {i + 1} ({cell['id']}): {fault}")
-        listed[i] = cell["metadata"].get(KEY, [])
+        listed[i] = cell["metadata"].get(chapters.TRY, [])
     for turn in range(max(map(len, listed.values()), default=0)):
         changed, words = copy.deepcopy(notebook), []
         for i, (old, new) in ((i, pairs[turn]) for i, pairs in listed.items() if turn < len(pairs)):
@@ -56,14 +55,11 @@ def report(notebook: Notebook, root: Path, *, profile: str = "smoke", seed: int 
     Raises:
         ChapterError: see `variants`.
     """
-    known = chapters.parameters(notebook)
-    given = {name: value for name, value in {"profile": profile, "seed": seed}.items() if name in known}
     found = []
-    for words, changed in variants(chapters.normalise(chapters.with_parameters(notebook, given))):
+    for words, changed in variants(sized(notebook, profile, seed)):
         with session(changed, root, timeout) as client:
             for i, cell in chapters.code_cells(changed):
-                tags = set(chapters.tags(cell))
-                if not tags & EXERCISE and (error := run(client, cell["source"])) and "raises-exception" not in tags:
+                if not EXERCISE & {*chapters.tags(cell)} and (error := run_cell(client, cell)):
                     found.append(f"with {words}, cell {i + 1} ({cell['id']}) fails: {error}")
                     break
     return found

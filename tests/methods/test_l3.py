@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from avlib.recipes import l3
 from avlib.train import TrainConfig, fit
 from avlib.types import Embedding, Truth
 from avlib.world import Stream, World
+from tests.methods.blind import with_and_without_truth
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +105,8 @@ def test_flipping_the_labels_flips_the_gradient() -> None:
 
 
 def test_the_truth_is_never_read(world: World) -> None:
-    def weights(blind: bool) -> torch.Tensor:
-        torch.manual_seed(0)
-        method = LookListenLearn(dim=16, width=4)
-        stream = Stream(world, 8)
-        batches = (lambda step: stream(step).blind()) if blind else stream
-        fit(method, batches, TrainConfig(steps=4, progress=False))
-        return torch.cat([p.flatten() for p in method.parameters()])
-
-    assert torch.equal(weights(True), weights(False))
+    method = partial(LookListenLearn, dim=16, width=4)
+    assert torch.equal(*with_and_without_truth(method, Stream(world, 8), 4))
 
 
 def test_embeddings_have_the_shapes_they_promise(world: World) -> None:

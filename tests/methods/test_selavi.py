@@ -17,10 +17,11 @@ from avlib.methods.selavi_labels import RULES, plan, sizes
 from avlib.profiles import profile
 from avlib.recipes import selavi
 from avlib.rounds import Growing, everything
-from avlib.train import TrainConfig, fit
+from avlib.train import Hook, TrainConfig, fit
 from avlib.types import Batch, Embedding
 from avlib.world import Stream, World
 from avlib.world.variation import Varied, vary
+from tests.methods.blind import See, with_and_without_truth
 
 CLIPS, K = 24, 4
 
@@ -238,18 +239,13 @@ def test_rounds_begin_as_the_paper_says() -> None:
 
 
 def test_the_truth_is_never_read() -> None:
-    world = World(size=32)
+    stream = Stream(World(size=32), 8, CLIPS)
+    shown = [stream.world.batch(range(n, n + 8)) for n in range(0, CLIPS, 8)]
 
-    def weights(blind: bool) -> Tensor:
-        method = method_of()
-        stream = Stream(world, 8, CLIPS)
-        shown = [stream.world.batch(range(n, n + 8)) for n in range(0, CLIPS, 8)]
-        rounds = Growing(lambda _: [clips.blind() for clips in shown] if blind else shown, 4, 2)
-        batches = (lambda step: stream(step).blind()) if blind else stream
-        fit(method, batches, TrainConfig(steps=4, progress=False, device="cpu"), [rounds])
-        return torch.cat([p.flatten() for p in method.parameters()])
+    def hook(see: See) -> Hook:
+        return Growing(lambda _: [see(clips) for clips in shown], 4, 2)
 
-    assert torch.equal(weights(True), weights(False))
+    assert torch.equal(*with_and_without_truth(method_of, stream, 4, hook))
 
 
 def test_a_skewed_set_has_few_clips_of_rare_things_and_its_own_numbers() -> None:

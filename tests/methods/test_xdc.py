@@ -16,9 +16,10 @@ from avlib.methods.xdc import ROUTES, SETS, CrossClusters, balance
 from avlib.profiles import profile
 from avlib.recipes import xdc
 from avlib.rounds import Rounds
-from avlib.train import TrainConfig, fit
+from avlib.train import Hook, TrainConfig, fit
 from avlib.types import Batch, Embedding, Truth
 from avlib.world import Stream, World
+from tests.methods.blind import See, with_and_without_truth
 
 CLIPS, K = 24, 4
 
@@ -208,18 +209,13 @@ def test_embeddings_are_means_over_cells(batch: Batch) -> None:
 
 
 def test_the_truth_is_never_read() -> None:
-    world = World(size=32)
+    stream = Stream(World(size=32), 8, CLIPS)
+    shown = [stream.world.batch(range(n, n + 8)) for n in range(0, CLIPS, 8)]
 
-    def weights(blind: bool) -> Tensor:
-        method = method_of()
-        stream = Stream(world, 8, CLIPS)
-        shown = [stream.world.batch(range(n, n + 8)) for n in range(0, CLIPS, 8)]
-        rounds = Rounds(lambda: [clips.blind() for clips in shown] if blind else shown, 2)
-        batches = (lambda step: stream(step).blind()) if blind else stream
-        fit(method, batches, TrainConfig(steps=4, progress=False, device="cpu"), [rounds])
-        return torch.cat([p.flatten() for p in method.parameters()])
+    def hook(see: See) -> Hook:
+        return Rounds(lambda: [see(clips) for clips in shown], 2)
 
-    assert torch.equal(weights(True), weights(False))
+    assert torch.equal(*with_and_without_truth(method_of, stream, 4, hook))
 
 
 def test_a_shuffled_clip_keeps_its_foreign_sound_in_every_round() -> None:
