@@ -255,7 +255,7 @@ def with_library_links(notebook: str) -> str:
 
 def source_read(app: Sphinx, docname: str, content: list[str]) -> None:
     """Fill the placeholders of a page; link a chapter to the library."""
-    if app.env.doc2path(docname).endswith(".ipynb"):
+    if str(app.env.doc2path(docname)).endswith(".ipynb"):
         content[0] = with_library_links(content[0])
     else:
         content[0] = fill(content[0], Path(app.srcdir))
