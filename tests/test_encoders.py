@@ -34,7 +34,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...]
     "VideoR2Plus1D18": (encoders.VideoR2Plus1D18, (1, 8, 3, 32, 32), (1, 512, 1, 2, 2), 31_300_125),
     "VideoMC3": (encoders.VideoMC3, (1, 4, 3, 32, 32), (1, 512, 4, 2, 2), 11_490_240),
     "WaveSmall": (encoders.WaveSmall, (2, 32_000), (2, 256, 17), 190_928),
-    "SpeechSmall": (encoders.SpeechSmall, (2, 40, 300), (2, 128, 75), 453_568),
+    "SpeechSmall": (encoders.SpeechSmall, (2, 40, 300), (2, 128, 75), 273_664),
+    "SpeechDAVEnet": (encoders.SpeechDAVEnet, (2, 40, 300), (2, 1024, 19), 15_965_570),
+    "ImageVGG16": (encoders.ImageVGG16, (1, 3, 64, 48), (1, 1024, 4, 3), 19_442_752),
     "UNetSmall": (encoders.UNetSmall, (2, 1, 129, 77), (2, 1, 129, 77), 776_929),
 }
 
@@ -86,6 +88,8 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: encoders.VideoSmall(time_stride=3), "time_stride of 1, 2 or 4"),
     (lambda: encoders.VideoMC3()(torch.zeros(1, 2, 3, 8, 8)), "VideoMC3 needs"),
     (lambda: encoders.SpeechSmall()(torch.zeros(1, 64, 300)), "40 channels, not 64"),
+    (lambda: encoders.SpeechDAVEnet()(torch.zeros(1, 40, 300, 1)), "SpeechDAVEnet needs mel_BFL with 3 axes"),
+    (lambda: encoders.ImageVGG16()(torch.zeros(1, 3, 8, 64)), "at least 16×16"),
     (lambda: encoders.TextSmall(9)(torch.zeros(1, 3).long()), "captions without a word: rows .0."),
     (lambda: encoders.TextSmall(9)(torch.full((1, 3), 9)), "tokens 0…8"),
     (lambda: encoders.UNetSmall(condition=4)(torch.zeros(2, 1, 32, 32)), "condition_BD of shape .2, 4."),
@@ -162,11 +166,26 @@ def test_time_is_kept_by_the_small_video_net() -> None:
     assert torch.allclose(early[:, :, 5], late[:, :, 4], atol=1e-5)
 
 
-def test_speech_cells() -> None:
-    frames = torch.tensor([1, 4, 5, 300])
-    assert encoders.SpeechSmall.cells(frames).tolist() == [1, 1, 2, 75]
-    for count in (1, 4, 5, 300):
-        assert encoders.SpeechSmall()(torch.zeros(2, 40, count)).shape[-1] == -(-count // 4)
+@pytest.mark.parametrize(("net", "frames"), [(encoders.SpeechSmall(), 4), (encoders.SpeechDAVEnet(width=8), 16)])
+def test_speech_cells(net: encoders.SpeechSmall | encoders.SpeechDAVEnet, frames: int) -> None:
+    for count in (1, 4, 5, 16, 17, 300):
+        cells = int(net.cells(torch.tensor([count])))
+        assert net(torch.zeros(2, 40, count)).shape[-1] == cells == -(-count // frames)
+
+
+@pytest.mark.parametrize(("net", "sees"), [(encoders.SpeechSmall(), 63), (encoders.SpeechDAVEnet(width=8), 265)])
+def test_how_far_a_cell_of_speech_sees(net: torch.nn.Module, sees: int) -> None:
+    mel_BFL = torch.randn(1, 40, 640, requires_grad=True)
+    cell_BDL = net.eval()(mel_BFL)
+    middle = cell_BDL.shape[2] // 2
+    # a maximum hides the frames that lost: many draws show them all
+    seen_L = torch.zeros(640, dtype=torch.bool)
+    for _ in range(12):
+        mel_BFL = torch.randn(1, 40, 640, requires_grad=True)
+        (slope,) = torch.autograd.grad(net(mel_BFL)[0, :, middle].sum(), mel_BFL)
+        seen_L |= (slope[0] != 0).any(0)
+    where = seen_L.nonzero().flatten()
+    assert int(where[-1] - where[0]) + 1 == sees
 
 
 def test_what_is_seen_reaches_the_mask() -> None:

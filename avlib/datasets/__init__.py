@@ -1,7 +1,7 @@
 """Real sets: where they are looked for, how one gets them, their licences, splits and checksums.
 
 Nothing is downloaded on import, and nothing of a set is kept in the repository. ``esc50`` and ``caltech101`` read the
-sets that packs are made of; ``benchmarks`` reads annotation files.
+sets that packs are made of; ``benchmarks`` and ``spoken`` read annotation files.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ can look at the cells (heat maps, matchmaps) or at the clip.
 """
 
 from avlib.encoders.audio import AudioConv9, AudioResNet, AudioSmall, AudioVGG
-from avlib.encoders.image import ImageAligned, ImageResNet18, ImageSmall, ImageVGG
+from avlib.encoders.image import ImageAligned, ImageResNet18, ImageSmall, ImageVGG, ImageVGG16
 from avlib.encoders.pool import pool_max, pool_mean
-from avlib.encoders.speech import SpeechSmall
+from avlib.encoders.speech import SpeechDAVEnet, SpeechSmall
 from avlib.encoders.text import TextSmall
 from avlib.encoders.unet import UNetSmall
 from avlib.encoders.video import VideoMC3, VideoR2Plus1D18, VideoSmall
@@ -22,9 +22,11 @@ __all__ = [
     "ImageResNet18",
     "ImageSmall",
     "ImageVGG",
+    "ImageVGG16",
     "SoundNet5",
     "SoundNet8",
     "SoundNetSmall",
+    "SpeechDAVEnet",
     "SpeechSmall",
     "TextSmall",
     "UNetSmall",

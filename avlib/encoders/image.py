@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.models import ResNet, resnet18
+from torchvision.models import ResNet, resnet18, vgg16_bn
 
 from avlib.encoders.pool import check_input, conv_block, halvings
 
@@ -144,6 +144,30 @@ class ImageResNet18(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         check_input("ImageResNet18", image_BCHW, "image_BCHW", 3, (self.stride, self.stride))
+        return self.output(self.layers(image_BCHW))
+
+
+class ImageVGG16(nn.Module):
+    """VGG-16 up to its last convolution and a linear 3×3 layer: image_BCHW -> map_BDYX, 16 px a cell; 19 M parameters.
+
+    With normalisation after each convolution, since it starts from random weights; the paper starts from labels.
+
+    Args:
+        dim: coordinates of each cell, D; they may be negative.
+
+    Raises:
+        ValueError: when called, not three channels, a picture smaller than a cell.
+
+    Source: Harwath et al., DAVEnet, ECCV 2018, as released; VGG-16 through torchvision.
+    """
+
+    def __init__(self, dim: int = 1024) -> None:
+        super().__init__()
+        self.layers = vgg16_bn(weights=None).features[:-1]
+        self.output = nn.Conv2d(512, dim, 3, padding=1)
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        check_input("ImageVGG16", image_BCHW, "image_BCHW", 3, (16, 16))
         return self.output(self.layers(image_BCHW))
 
 
