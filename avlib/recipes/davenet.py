@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avlib.claims import Chain, Claim
+from avlib.claims import Claim
 from avlib.distributed import gather
 from avlib.encoders import ImageSmall, ImageVGG16, pool_mean
 from avlib.evaluate import exam, retrieval, words
@@ -81,8 +81,8 @@ CLAIMS = (
           "speech → picture R@10", "semi-hard impostor", "random impostor", "harwath2020learning", "rivals"),
     Claim("Labels first, in half of the steps, are better than pairs alone",
           "speech → picture R@10", "labels first", "MISA", f"{_2018}, pre-trained image towers", "labels"),
-    Chain("More pairs teach more, in as many steps",
-          "speech → picture R@10", ("MISA", "half of the pairs"), _2018, "pairs"),
+    Claim("More pairs teach more, in as many steps",
+          "speech → picture R@10", "MISA", "half of the pairs", _2018, "pairs"),
     Claim("Voices of training are understood no worse than new ones",
           "known voices: gain", "MISA", "chance", "ours", "voices", kind="not worse", margin=0.02),
     Claim("A word whose thing always has company points worse",
