@@ -205,8 +205,17 @@ def test_labels_teach_the_picture_tower_alone_for_half_of_the_steps() -> None:
 
 def learnt(seed: int) -> dict[str, float]:
     """How often a sentence outscores one about another thing, and how often it finds a picture of its thing (R@1)."""
-    dials = {"size": 32, "seconds": 2.4, "classes": 4, "things": (1, 1), "side": (0.7, 0.8), "hue": 0.0, "seed": seed}
-    train, test = (World("orchestra", "speech", split, hands="known", **dials) for split in ("train", "test"))
+    dials = {
+        "size": 32,
+        "seconds": 2.4,
+        "classes": 4,
+        "things": (1, 1),
+        "side": (0.7, 0.8),
+        "hue": 0.0,
+        "backdrop": 0.0,
+    }
+    dials |= {"hands": "known", "voices": "known", "seed": seed}
+    train, test = (World("orchestra", "speech", split, **dials) for split in ("train", "test"))
     torch.manual_seed(seed)
     method = SpokenCaptions(dim=32, width=8, hop=320)
     fit(method, Stream(train, 48, 960, seed), TrainConfig(160, 5e-3, seed=seed, device="cpu", progress=False))
