@@ -57,7 +57,7 @@ def solution_pairs(notebook: Notebook) -> list[tuple[int, list[int]]]:
     """Positions of each ``solution`` cell and of the ``check`` cells that follow before the next solution.
 
     Raises:
-        ExerciseError: a solution without markers or without a check, a check without a solution.
+        ExerciseError: a solution without markers or without a check that students see, a check without a solution.
     """
     pairs: list[tuple[int, list[int]]] = []
     for index, cell in chapters.code_cells(notebook):
@@ -72,8 +72,9 @@ def solution_pairs(notebook: Notebook) -> list[tuple[int, list[int]]]:
                 raise ExerciseError("a check stands before any solution", index)
             pairs[-1][1].append(index)
     for index, checks in pairs:
-        if not checks:
-            raise ExerciseError("no cell tagged 'check' follows the solution", index)
+        if not any("check" in tags(notebook["cells"][n]) for n in checks):
+            alone = ", only hidden ones, which students do not see" if checks else ""
+            raise ExerciseError(f"no cell tagged 'check' follows the solution{alone}", index)
     return pairs
 
 

@@ -131,6 +131,7 @@ BAD = [
     ("exercises", at(6, source=EXERCISE % (1, 1)), "1 exercises"),
     ("exercises", without(7), "before any solution"),
     ("exercises", without(8), "no cell tagged 'check'"),
+    ("exercises", at(8, metadata={"tags": ["hidden-check"]}), "only hidden ones, which students do not see"),
     ("exercises", at(7, source="def double(x):\n    return 2 * x"), "no lines"),
     ("exercises", at(7, source="### BEGIN SOLUTION\nx = 1"), "no '### END"),
     ("exercises", at(7, source="f(\n### BEGIN SOLUTION\n1)\n### END SOLUTION"), "not Python"),
