@@ -63,7 +63,7 @@ CLAIMS = (
           "speech → picture R@10", "MISA", "SISA", f"{_2018}, retrieval", "pooling", primary=True),
     Claim("A word points at its thing better where the best cell counts",
           "words: pointing", "MISA", "SISA", f"{_2018}, localisation", "pointing", primary=True),
-    Claim("Stretches that go with something in sight are purer words than any others of their length",
+    Claim("Stretches that go with something in sight are purer words than others as long",
           "units: purity over luck", "MISA", "chance", _2017, "units", primary=True),
     Claim("A picture finds its sentence, too",
           "picture → speech R@10", "MISA", "shuffled pairs", "ours: the dullest explanation", "found"),
