@@ -74,6 +74,22 @@ def test_packages_without_a_stated_licence_stay_out_of_the_lock() -> None:
     assert names_in(project()["optional-dependencies"]["teacher"]) & locked() == set()
 
 
+def test_licences_agree_that_pictures_of_drawings_are_share_alike() -> None:
+    for name in ("README.md", "LICENSE-text", "ATTRIBUTIONS.md", "book/attributions.md"):
+        assert "CC BY-SA" in (REPO / name).read_text(encoding="utf-8"), name
+
+
+def test_chapters_whose_outputs_hold_photographs_are_named_in_the_attributions() -> None:
+    said = (REPO / "book" / "attributions.md").read_text(encoding="utf-8")
+    holding = set()
+    for path in (REPO / "notebooks").rglob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            pages = ["".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])]
+            if any("Caltech-101" in page for page in pages):
+                holding.add(path.relative_to(REPO).as_posix())
+    assert holding and [name for name in sorted(holding) if f"(/{name})" not in said] == []
+
+
 def test_conda_users_get_the_same_lock() -> None:
     environment = yaml.safe_load((REPO / "environment.yml").read_text())
     pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
