@@ -232,6 +232,9 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_sentences_find_pictures_of_what_they_say_within_seconds() -> None:
+    """24 runs (seeds 0–3; native, AVX2, SSE4.1; 1 and 2 threads): pairs .85 to .96, mean .921, deviation .031; R@1 .77
+    to .97, mean .885, deviation .055. By luck .5 and .25.
+    """
     found = learnt(0)
-    assert found["pairs"] > 0.6
-    assert found["R@1"] > 0.35
+    assert found["pairs"] > 0.79
+    assert found["R@1"] > 0.66
