@@ -20,7 +20,7 @@ from avlib.matching import all_pairs, cosine, unit
 from avlib.types import Batch, Embedding
 
 POOLINGS = ("MISA", "SISA", "SIMA", "pooled")
-"""How a matchmap becomes a score; ``"pooled"`` compares the means of both maps, as in 2016, by their cosine."""
+"""How a matchmap becomes a score; ``"pooled"`` has none: the cosine of both maps' means, after the system of 2016."""
 RIVALS = ("choice", "random", "semi-hard", "hardest", "all")
 """Whom an own pair has to beat: all others at once (InfoNCE), or impostors by a margin."""
 
