@@ -29,7 +29,7 @@ class SpokenCaptions(nn.Module):
     """Two towers whose cells are compared one by one.
 
     Where we differ from the paper. The cells have length 1, and their products are scaled by a number that is learnt:
-    of free length, they leave the plateau at chance several times later. The loss is a choice among the batch; the
+    of free length, they leave the plateau at chance later. The loss is a choice among the batch; the
     paper's margin against one random impostor is ``rivals="random"``. Small towers at ``cpu``, none of them started
     from labels.
 
