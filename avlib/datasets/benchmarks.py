@@ -21,7 +21,6 @@ A row that cannot be read is an error that names the file and the row; with ``st
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avlib.datasets.rows import FAR, attempted, expect, read_json, shown, value_of
 from avlib.errors import unknown
 from avlib.evaluate import localize
 from avlib.evaluate.arrays import Values, floats
@@ -54,9 +54,6 @@ MUSIC_CATEGORIES = {
 
 FLICKR_GRID = 256
 """The XML boxes of Flickr-SoundNet lie on a grid of this many cells a side."""
-
-_FAR = 1e30
-"""No edge lies so far out, though some of the files' do lie at 10¹⁶."""
 
 Box = tuple[float, float, float, float]
 
@@ -167,14 +164,14 @@ def vggss(path: Path | str, strict: bool = True) -> Annotations:
 
     Raises FileNotFoundError; ValueError for a file that is not JSON or, if ``strict``, has unreadable rows.
     """
-    rows = _expect(_json(path), list, path, "a list of clips")
+    rows = expect(read_json(path), list, path, "a list of clips")
     names = sorted({row["class"] for row in rows if isinstance(row, dict) and isinstance(row.get("class"), str)})
     number = {name: i for i, name in enumerate(names)}
 
     def read(row: Any) -> _Row:
-        category = number[_get(row, "class", str)]
-        boxes = [_numbers(box) for box in _get(row, "bbox", list)]
-        return _Row(_get(row, "file", str), boxes, [category] * len(boxes))
+        category = number[value_of(row, "class", str)]
+        boxes = [_numbers(box) for box in value_of(row, "bbox", list)]
+        return _Row(value_of(row, "file", str), boxes, [category] * len(boxes))
 
     keyed = ((str(row.get("file", i)) if isinstance(row, dict) else str(i), row) for i, row in enumerate(rows))
     return _collect(path, keyed, read, dict(enumerate(names)), strict)
@@ -189,11 +186,11 @@ def music(path: Path | str, strict: bool = True) -> Annotations:
 
     def read(item: tuple[str, Any]) -> _Row:
         key, row = item
-        boxes = _get(row, "bbox", list)
-        width = _get(row, "width" if "width" in row else "wdith", int)
-        categories = [_get(box, "category_id", int) for box in boxes]
-        corners = [_corners(_get(box, "normbox", list)) for box in boxes]
-        return _Row(key, corners, categories, (_get(row, "height", int), width))
+        boxes = value_of(row, "bbox", list)
+        width = value_of(row, "width" if "width" in row else "wdith", int)
+        categories = [value_of(box, "category_id", int) for box in boxes]
+        corners = [_corners(value_of(box, "normbox", list)) for box in boxes]
+        return _Row(key, corners, categories, (value_of(row, "height", int), width))
 
     return _collect_keyed(path, read, MUSIC_CATEGORIES, strict)
 
@@ -206,9 +203,9 @@ def audioset(path: Path | str, strict: bool = True) -> Annotations:
 
     def read(item: tuple[str, Any]) -> _Row:
         key, row = item
-        boxes = _get(row, "bbox", list)
-        corners = [_corners(_get(box, "normbox", list)) for box in boxes]
-        return _Row(key, corners, [_get(box, "category", int) for box in boxes])
+        boxes = value_of(row, "bbox", list)
+        corners = [_corners(value_of(box, "normbox", list)) for box in boxes]
+        return _Row(key, corners, [value_of(box, "category", int) for box in boxes])
 
     return _collect_keyed(path, read, {}, strict)
 
@@ -235,7 +232,7 @@ def music_videos(path: Path | str) -> tuple[Video, ...]:
 
     Raises FileNotFoundError; ValueError, which names the file and the key, for anything but lists of ids.
     """
-    groups = _expect(_json(path), dict, path, "an object").get("videos")
+    groups = expect(read_json(path), dict, path, "an object").get("videos")
     if not isinstance(groups, dict):
         raise ValueError(f"{path}: no object under the key 'videos'")
     found = []
@@ -376,7 +373,7 @@ class _Row:
 def _collect_keyed(
     path: Path | str, read: Callable[[tuple[str, Any]], _Row], classes: Mapping[int, str], strict: bool
 ) -> Annotations:
-    rows = _expect(_json(path), dict, path, "an object of frames")
+    rows = expect(read_json(path), dict, path, "an object of frames")
     return _collect(path, ((key, (key, row)) for key, row in rows.items()), read, classes, strict)
 
 
@@ -388,70 +385,25 @@ def _collect(
     strict: bool,
 ) -> Annotations:
     """Read every row; note what fails instead of stopping at the first."""
-    frames, dropped, skipped = [], [], []
-    for label, item in items:
-        try:
-            row = read(item)
-        except (ValueError, LookupError, OSError, ElementTree.ParseError) as error:
-            skipped.append(f"{label}: {error}")
-            continue
+    rows, faults = attempted(items, read)
+    if faults and strict:
+        raise ValueError(f"{path}: {len(faults)} of {len(faults) + len(rows)} rows are unreadable: {shown(faults)}")
+    frames, dropped = [], []
+    for row in rows:
         kept = [(_clip(box), category) for box, category in zip(row.boxes, row.categories, strict=True)]
         dropped += [f"{row.key}: {box}" for box, (fitted, _) in zip(row.boxes, kept, strict=True) if not _area(fitted)]
         kept = [(box, category) for box, category in kept if _area(box)]
         frames.append(Frame(row.key, tuple(box for box, _ in kept), tuple(c for _, c in kept), row.size))
-    if skipped and strict:
-        shown = "; ".join(skipped[:5]) + ("; …" if len(skipped) > 5 else "")
-        raise ValueError(f"{path}: {len(skipped)} of {len(skipped) + len(frames)} rows are unreadable: {shown}")
+    skipped = [f"{label}: {error}" for label, error in faults]
     return Annotations(Path(path).name, tuple(frames), classes, tuple(dropped), tuple(skipped))
-
-
-class _TwiceError(Exception):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ: a plain parser would keep the last of two and lose the other."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _TwiceError(f"key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
-    return row
-
-
-def _json(path: Path | str) -> Any:
-    try:
-        # of bytes the parser finds out the encoding: UTF-8 with or without a mark, UTF-16 or UTF-32
-        return json.loads(Path(path).read_bytes(), object_pairs_hook=_once)
-    except _TwiceError as error:
-        raise ValueError(f"{path}: {error}") from error
-    except (ValueError, RecursionError) as error:  # also a number of too many digits
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
-
-
-def _expect(data: Any, kind: type, path: Path | str, what: str) -> Any:
-    if not isinstance(data, kind):
-        raise ValueError(f"{path}: holds {type(data).__name__}, not {what}")
-    return data
-
-
-def _get(row: Any, key: str, kind: type) -> Any:
-    """``row[key]`` if it is there and of the right kind, else an error that names the key."""
-    if not isinstance(row, dict) or key not in row:
-        raise ValueError(f"no key {key!r}")
-    value = row[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key!r} is {reprlib.repr(value)}, not {kind.__name__}")
-    if isinstance(value, int) and not 0 <= value < 2**31:
-        raise ValueError(f"{key!r} is {reprlib.repr(value)}, which is too large or negative")
-    return value
 
 
 def _numbers(box: Any) -> Box:
     shown = reprlib.repr(box)
     if not isinstance(box, list) or len(box) != 4 or not all(type(x) in (int, float) for x in box):
         raise ValueError(f"{shown} is not four numbers")
-    if not all(abs(x) < _FAR for x in box):  # NaN neither; a whole number may have any length
-        raise ValueError(f"{shown} is not finite, or beyond {_FAR:g}")
+    if not all(abs(x) < FAR for x in box):  # NaN neither; a whole number may have any length
+        raise ValueError(f"{shown} is not finite, or beyond {FAR:g}")
     x1, y1, x2, y2 = (float(x) for x in box)
     return x1, y1, x2, y2
 

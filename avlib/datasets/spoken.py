@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from avlib import datasets as sets
 from avlib import media
-from avlib.datasets.benchmarks import _FAR, _expect, _get, _json
+from avlib.datasets.rows import FAR, attempted, expect, read_json, shown, value_of
 from avlib.errors import unknown
 from avlib.types import SAMPLE_RATE, Batch, Truth, Word
 
@@ -80,15 +80,17 @@ def places(
     ``uttid``, ``speaker`` and ``asr_text`` could not be checked on a copy of the set.
     """
     path = Path(path)
-    data = _expect(_json(path), dict, path, "an object")
-    rows = _expect(data.get("data"), list, f"{path}, key 'data'", "a list of captions")
+    data = expect(read_json(path), dict, path, "an object")
+    rows = expect(data.get("data"), list, f"{path}, key 'data'", "a list of captions")
     pictures, wavs = (
-        Path(given or path.parent / _expect(data.get(key), str, f"{path}, key {key!r}", "the name of a folder"))
+        Path(given or path.parent / expect(data.get(key), str, f"{path}, key {key!r}", "the name of a folder"))
         for given, key in ((images, "image_base_path"), (audio, "audio_base_path"))
     )
 
     def read(row: Any) -> tuple[str, SpokenCaption]:
-        image, wav, text, speaker, key = (_get(row, k, str) for k in ("image", "wav", "asr_text", "speaker", "uttid"))
+        image, wav, text, speaker, key = (
+            value_of(row, k, str) for k in ("image", "wav", "asr_text", "speaker", "uttid")
+        )
         return key, SpokenCaption(_there(pictures, image), _there(wavs, wav), text, speaker, key, path.stem)
 
     return tuple(_read(path, ((f"data[{n}]", row) for n, row in enumerate(rows)), read, strict).values())
@@ -162,13 +164,13 @@ def speech_coco(
         raise FileNotFoundError(f"{place / 'json'}: no .json annotations there")
 
     def read(file: Path) -> tuple[str, SpokenCaption]:
-        row = _json(file)
-        image, key = _get(row, "imgID", int), str(_get(row, "captionID", int))
+        row = read_json(file)
+        image, key = value_of(row, "imgID", int), str(value_of(row, "captionID", int))
         if file.stem.split("_")[:2] != [str(image), key]:
             raise ValueError(f"holds caption {key} of picture {image}")
-        said = _get(row, "synthesisedCaption", str), _get(row, "speaker", str), file.stem, split
+        said = value_of(row, "synthesisedCaption", str), value_of(row, "speaker", str), file.stem, split
         seen = _there(pictures, f"COCO_{split}2014_{image:012d}.jpg")
-        words = _words(_get(row, "timecode", list))
+        words = _words(value_of(row, "timecode", list))
         return key, SpokenCaption(seen, _there(place / "wav", f"{file.stem}.wav"), *said, words)
 
     return tuple(_read(place / "json", ((file.name, file) for file in files), read, strict).values())
@@ -230,7 +232,7 @@ def _words(timecode: list[Any]) -> tuple[Word, ...]:
         if not isinstance(mark, list) or len(mark) != 3 or type(mark[0]) not in (int, float):
             raise ValueError(f"{reprlib.repr(mark)} is not a time, a kind and a value")
         ms, kind, value = mark
-        if not 0 <= ms < _FAR or not isinstance(value, str):
+        if not 0 <= ms < FAR or not isinstance(value, str):
             raise ValueError(f"{reprlib.repr(mark)} has no text, or its time cannot be")
         if kind in ("WORD", "SIL"):
             words += _word(*said, syllable if kind == "WORD" else ms if bare else phoneme)
@@ -274,22 +276,20 @@ def _read(
 ) -> dict[str, Any]:
     """Key → value of every labelled row; note what fails, or has another's key, instead of stopping at the first."""
     found: dict[str, Any] = {}
-    faults: list[tuple[str, Exception]] = []
-    for label, item in items:
-        try:
-            key, value = read(item)
-            if key in found:
-                raise ValueError(f"{reprlib.repr(key)} stands there twice")
-            found[key] = value
-        except (ValueError, OSError) as error:
-            faults.append((label, error))
+
+    def keep(item: Any) -> None:
+        key, value = read(item)
+        if key in found:
+            raise ValueError(f"{reprlib.repr(key)} stands there twice")
+        found[key] = value
+
+    _, faults = attempted(items, keep)
     if faults:
-        shown = "; ".join(f"{label}: {error}" for label, error in faults[:5]) + ("; …" if len(faults) > 5 else "")
-        shown = f"{path}: {len(faults)} rows cannot be read: {shown}"
+        text = f"{path}: {len(faults)} rows cannot be read: {shown(faults)}"
         if strict:
             lost = all(isinstance(error, FileNotFoundError) for _, error in faults)
-            raise FileNotFoundError(shown) if lost else ValueError(shown)
-        _log.warning("%s", shown)
+            raise FileNotFoundError(text) if lost else ValueError(text)
+        _log.warning("%s", text)
     if not found:
         raise ValueError(f"{path} lists nothing that can be read")
     return found

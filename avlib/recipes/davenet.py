@@ -28,7 +28,7 @@ from avlib.evaluate.features import Features, evaluating, features
 from avlib.experiment import Arm, Run
 from avlib.matching import matchmap
 from avlib.methods.davenet import SpokenCaptions, spoken
-from avlib.types import Batch, Embedding
+from avlib.types import Batch
 from avlib.world import World
 from avlib.world.language import readable, roles
 from avlib.world.packs import Pack
@@ -155,6 +155,7 @@ def build(run: Run, **settings: Any) -> SpokenCaptions:
 
 
 FIELDS = ("image_BDYX", "speech_BDL")
+"""What is read of an embedding."""
 
 
 def measure(method: nn.Module, run: Run, arm: str = "MISA") -> dict[str, float]:
@@ -195,7 +196,7 @@ def overheard(clips: Sequence[Batch]) -> list[Batch]:
     return [replace(batch, wave_BS=batch.wave_BS + batch.wave_BS.roll(1, 0)) for batch in clips]
 
 
-def cell_of(found: Embedding | Features, seconds: float) -> float:
+def cell_of(found: Features, seconds: float) -> float:
     """How long a cell of a sentence's map is, s."""
     assert found.speech_BDL is not None
     return seconds / found.speech_BDL.shape[2]
