@@ -50,6 +50,27 @@ def kmeans(
     return Clusters(best.centre_KD + mean_D, best.label_N, best.inertia)
 
 
+def principal_axes(value_ND: Tensor, count: int) -> Tensor:
+    """The ``count`` directions along which rows vary most, in that order: axis_KD of length 1 (PCA).
+
+    An axis and its opposite are the same axis; here its largest coordinate is positive, so that it does not flip from
+    one machine to the next.
+
+    Raises:
+        ValueError: more axes than coordinates or than rows less one, NaN, not (rows, coordinates).
+
+    Source: Hotelling, 1933; scikit-learn's PCA gives the same axes.
+    """
+    if value_ND.ndim != 2 or not 1 <= count <= min(value_ND.shape[1], len(value_ND) - 1):
+        raise ValueError(f"principal_axes cannot find {count} axes of rows of shape {tuple(value_ND.shape)}")
+    if not bool(value_ND.isfinite().all()):
+        raise ValueError("principal_axes needs finite rows")
+    wide_ND = value_ND.detach().double()
+    axis_KD = torch.linalg.svd(wide_ND - wide_ND.mean(0), full_matrices=False).Vh[:count]
+    largest_K1 = axis_KD.gather(1, axis_KD.abs().argmax(1, keepdim=True))
+    return (axis_KD * largest_K1.sign()).to(value_ND.dtype)
+
+
 def _square_distance(value_ND: Tensor, centre_KD: Tensor) -> Tensor:
     square_NK = value_ND.square().sum(1, keepdim=True) + centre_KD.square().sum(1) - 2 * value_ND @ centre_KD.t()
     return square_NK.clamp(min=0)

@@ -7,6 +7,7 @@ import ot
 import pytest
 import torch
 from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from avlib import clustering
@@ -42,6 +43,30 @@ def test_kmeans_is_a_function_of_its_generator() -> None:
     value = torch.randn(100, 3, generator=generator())
     runs = [clustering.kmeans(value, 7, generator(5)) for _ in range(2)]
     assert torch.equal(runs[0].label_N, runs[1].label_N) and torch.equal(runs[0].centre_KD, runs[1].centre_KD)
+
+
+def test_principal_axes_are_scikit_learns() -> None:
+    value = torch.randn(60, 7, generator=generator()).double() * torch.arange(1, 8) + 3
+    ours, theirs = clustering.principal_axes(value, 4), PCA(4).fit(value.numpy()).components_
+    assert torch.allclose((ours @ torch.from_numpy(theirs).T).abs(), torch.eye(4, dtype=torch.float64), atol=1e-8)
+    largest = ours.gather(1, ours.abs().argmax(1, keepdim=True))
+    assert bool((largest > 0).all())
+    projection = (value - value.mean(0)) @ ours.T
+    assert torch.allclose(projection.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-9)
+    assert torch.equal(clustering.principal_axes(value.flip(0), 4).sign(), ours.sign())
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "said"),
+    [
+        (torch.zeros(9, 3), 4, "cannot find 4 axes"),
+        (torch.zeros(3, 9), 3, "cannot find 3 axes"),
+        (torch.full((9, 3), float("nan")), 2, "finite rows"),
+    ],
+)
+def test_principal_axes_name_what_is_wrong(value: Tensor, count: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        clustering.principal_axes(value, count)
 
 
 def test_kmeans_far_from_the_origin() -> None:

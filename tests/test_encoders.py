@@ -74,11 +74,28 @@ def test_channels_last_changes_nothing(name: str) -> None:
     assert torch.allclose(plain, last, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("full", "side", "shapes", "parameters"),
+    [(False, 48, ((128, 6, 6),) * 3, 422_176), (True, 227, ((256, 13, 13), (4096, 6, 6), (4096, 6, 6)), 21_590_752)],
+)
+def test_every_layer_of_a_picture_can_be_read(
+    full: bool, side: int, shapes: tuple[tuple[int, ...], ...], parameters: int
+) -> None:
+    net = encoders.ImageLayers(full=full).eval()
+    with torch.no_grad():
+        found = net(torch.rand(1, 3, side, side))
+    assert [tuple(value.shape[1:]) for value in found.values()] == list(shapes)
+    assert list(found) == ["conv5", "fc6", "fc7"] and all(float(value.min()) >= 0 for value in found.values())
+    assert net.dim == shapes[2][0] and sum(p.numel() for p in net.parameters()) == parameters
+
+
 BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: encoders.ImageSmall(stride=5), "ImageSmall needs a stride among 2, 4, 8, 16"),
     (lambda: encoders.ImageSmall()(torch.zeros(2, 1, 64, 64)), "3 channels, not 1"),
     (lambda: encoders.ImageSmall()(torch.zeros(2, 3, 4, 64)), "at least 8×8"),
     (lambda: encoders.ImageSmall()(torch.zeros(0, 3, 64, 64)), "empty batch"),
+    (lambda: encoders.ImageLayers()(torch.zeros(2, 1, 64, 64)), "3 channels, not 1"),
+    (lambda: encoders.ImageLayers(full=True)(torch.zeros(2, 3, 48, 64)), "at least 64×64"),
     (lambda: encoders.AudioSmall()(torch.zeros(2, 1, 64, 100)), "AudioSmall needs mel_BFL with 3 axes"),
     (lambda: encoders.ImageVGG()(torch.zeros(1, 1, 64, 64)), "ImageVGG needs its input with 3 channels"),
     (lambda: encoders.ImageResNet18(stride=8), "16 or 32"),

@@ -5,7 +5,7 @@ can look at the cells (heat maps, matchmaps) or at the clip.
 """
 
 from avlib.encoders.audio import AudioConv9, AudioResNet, AudioSmall, AudioVGG
-from avlib.encoders.image import ImageAligned, ImageResNet18, ImageSmall, ImageVGG, ImageVGG16
+from avlib.encoders.image import ImageAligned, ImageLayers, ImageResNet18, ImageSmall, ImageVGG, ImageVGG16
 from avlib.encoders.pool import pool_max, pool_mean
 from avlib.encoders.speech import SpeechDAVEnet, SpeechSmall
 from avlib.encoders.text import TextSmall
@@ -19,6 +19,7 @@ __all__ = [
     "AudioSmall",
     "AudioVGG",
     "ImageAligned",
+    "ImageLayers",
     "ImageResNet18",
     "ImageSmall",
     "ImageVGG",

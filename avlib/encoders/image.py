@@ -121,6 +121,56 @@ class ImageVGG(Vgg):
         super().__init__(3, first_stride, width)
 
 
+class ImageLayers(nn.Module):
+    """Five convolutions and two fully connected layers, all of which can be read: image_BCHW -> name to map_BDYX.
+
+    The names are ``conv5``, ``fc6`` and ``fc7``, AlexNet's. The last two look at each cell by itself (1×1).
+
+    Args:
+        width: channels of the first of the small convolutions: w, 2w, 4w, of stride 2, then 4w and 4w, of stride 1.
+        full: AlexNet's convolutions of strides 4 and 1, its poolings, one of them before ``fc6``, and 4096 wide layers.
+
+    Attributes:
+        dim: channels of ``fc7``.
+        grid: cells a side to which ``conv5`` is usually pooled.
+
+    Raises:
+        ValueError: when called: not three channels, a picture smaller than a cell (8 px, or 64).
+
+    Source: Krizhevsky et al., NIPS 2012, normalised as in Owens et al., ECCV 2016.
+    """
+
+    def __init__(self, width: int = 32, full: bool = False) -> None:
+        super().__init__()
+        self.dim, self.grid, self.least = (4096, 6, 64) if full else (4 * width, 3, 8)
+        table = ALEXNET if full else [(width * times, 3, stride, False) for times, stride in SMALL]
+        blocks: list[nn.Module] = [nn.BatchNorm2d(3, affine=False)]
+        inputs = 3
+        for outputs, kernel, stride, pooled in table:
+            blocks += [_normalised(inputs, outputs, kernel, stride)] + [nn.MaxPool2d(3, 2)] * pooled
+            inputs = outputs
+        self.conv = nn.Sequential(*blocks)
+        self.pool = nn.MaxPool2d(3, 2) if full else nn.Identity()
+        self.fc6, self.fc7 = _normalised(inputs, self.dim, 1, 1), _normalised(self.dim, self.dim, 1, 1)
+
+    def forward(self, image_BCHW: Tensor) -> dict[str, Tensor]:
+        check_input("ImageLayers", image_BCHW, "image_BCHW", 3, (self.least, self.least))
+        conv5 = self.conv(image_BCHW)
+        fc6 = self.fc6(self.pool(conv5))
+        return {"conv5": conv5, "fc6": fc6, "fc7": self.fc7(fc6)}
+
+
+SMALL = ((1, 2), (2, 2), (4, 2), (4, 1), (4, 1))
+"""Channels of each small convolution, in widths, and its stride."""
+ALEXNET = ((96, 11, 4, True), (256, 5, 1, True), (384, 3, 1, False), (384, 3, 1, False), (256, 3, 1, False))
+"""Channels, kernel and stride of each convolution, and whether its map is pooled."""
+
+
+def _normalised(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
 class ImageResNet18(nn.Module):
     """ResNet-18 without its head, from random weights: image_BCHW -> map_BDYX, D = 512 or ``dim``.
 

@@ -1,13 +1,16 @@
-"""Do single units stand for a thing? Look at the clips that most excite each one."""
+"""Do single units stand for a thing? Look at the clips that most excite each one, and at where they do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from avlib.evaluate.arrays import Floats, Ints, Values, floats, integers, same_length
 from avlib.evaluate.stats import Interval
+from avlib.matching import upsample
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,91 @@ def unit_concepts(
         dead=int((~alive_U).sum()),
         count=count,
     )
+
+
+@dataclass(frozen=True)
+class Detectors:
+    """What units look at in the clips that most excite them.
+
+    Attributes:
+        top_UT: those clips, strongest first.
+        name_UT: what each unit looks at in each of them: a thing's class, or ``things`` + a place's; -1 for nothing.
+        share_U: share of the commonest name among them.
+        detector_U: that name where the unit is a detector of it, -1 where it is none.
+        things: how many classes of things there are.
+    """
+
+    top_UT: Ints
+    name_UT: Ints
+    share_U: Floats
+    detector_U: Ints
+    things: int
+
+    def of_things(self, classes: Values) -> int:
+        """How many units are detectors of these classes of things."""
+        return int(np.isin(self.detector_U, np.asarray(classes)).sum())
+
+    @property
+    def of_places(self) -> int:
+        """How many units are detectors of a place."""
+        return int((self.detector_U >= self.things).sum())
+
+
+def detectors(
+    map_BUYX: Tensor,
+    mask_BNHW: Tensor,
+    category_BN: Tensor,
+    place_B: Tensor,
+    things: int,
+    top: int = 60,
+    share: float = 0.6,
+    over: float = 3.0,
+) -> Detectors:
+    """Which units look at one kind of thing, or of place, in the clips that excite them most?
+
+    A unit looks at the pixels where its map, brought to the picture's size, is above half of its largest value; at the
+    thing that covers most of those, or at the place if what no thing covers is more. It is a detector if at least
+    ``share`` of its ``top`` clips have one name, and more than ``over`` times as many as of all clips do.
+
+    Args:
+        map_BUYX: what each unit says where, before any pooling; not negative.
+        mask_BNHW: bool, pixels of each thing.
+        category_BN: class of each thing, -1 for an empty slot.
+        place_B: kind of place, -1 for none.
+        things: how many classes of things there are.
+
+    Raises:
+        ValueError: negative, NaN or infinite values, fewer than ``top`` clips, rows that do not fit.
+
+    Source: Owens et al., ECCV 2016, section 5.1 (people named what they saw there), after Zhou et al., ICLR 2015.
+    """
+    if len({len(t) for t in (map_BUYX, mask_BNHW, category_BN, place_B)}) > 1 or not 1 <= top <= len(map_BUYX):
+        shapes = [tuple(t.shape) for t in (map_BUYX, mask_BNHW, category_BN, place_B)]
+        raise ValueError(f"detectors needs as many maps, masks, classes and places, {top} or more, not {shapes}")
+    if not bool(map_BUYX.isfinite().all()) or bool((map_BUYX < 0).any()):
+        raise ValueError("detectors needs maps that are finite and not negative")
+    top_UT = top_clips(map_BUYX.flatten(2).amax(2), top)
+    name_UT = np.stack([_names(map_BUYX[row_T, u], mask_BNHW[row_T], category_BN[row_T], place_B[row_T], things)
+                        for u, row_T in enumerate(torch.from_numpy(top_UT))])  # fmt: skip
+    there_BN = torch.cat([category_BN, torch.where(place_B < 0, place_B, place_B + things)[:, None]], 1).numpy()
+    names = np.unique(there_BN[there_BN >= 0])
+    rate_K = np.array([(there_BN == k).any(1).mean() for k in names])
+    share_UK = np.stack([(name_UT == k).mean(1) for k in names], 1)
+    best_U = share_UK.argmax(1)
+    share_U = share_UK.max(1)
+    detector_U = np.where((share_U >= share) & (share_U > over * rate_K[best_U]), names[best_U], -1)
+    return Detectors(top_UT, name_UT, share_U, detector_U, things)
+
+
+def _names(map_TYX: Tensor, mask_TNHW: Tensor, category_TN: Tensor, place_T: Tensor, things: int) -> Ints:
+    """What one unit looks at in each of its clips, see `detectors`."""
+    height, width = mask_TNHW.shape[2:]
+    region_THW = upsample(map_TYX, (height, width))
+    largest_T11 = region_THW.amax((1, 2), keepdim=True)
+    region_THW = (region_THW >= largest_T11 / 2) & (largest_T11 > 0)
+    seen_TN = (region_THW[:, None] & mask_TNHW).sum((2, 3))
+    rest_T1 = (region_THW & ~mask_TNHW.any(1)).sum((1, 2))[:, None]
+    name_TN = torch.cat([category_TN, torch.where(place_T < 0, place_T, place_T + things)[:, None]], 1)
+    size_TN = torch.cat([seen_TN, rest_T1], 1).masked_fill(name_TN < 0, 0)
+    name_T = name_TN.gather(1, size_TN.argmax(1, keepdim=True))[:, 0]
+    return name_T.masked_fill(size_TN.amax(1) == 0, -1).numpy()

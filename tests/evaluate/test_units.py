@@ -1,9 +1,11 @@
-"""Units: a planted one is found, noise is not."""
+"""Units: a planted one is found, noise is not; and what units look at."""
 
 import numpy as np
 import pytest
+import torch
 
 from avlib.evaluate import units
+from avlib.matching import upsample
 from tests.reference import metrics as slow
 
 
@@ -62,3 +64,77 @@ def test_top_clips_takes_the_lower_index_of_equals_and_no_more_than_there_are():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- detectors
+
+
+def scenes(clips=40, units_=6, seed=0):
+    """Maps of four cells a side over pictures of eight pixels, with two things each, some slots empty."""
+    draw = torch.Generator().manual_seed(seed)
+    maps = torch.rand(clips, units_, 4, 4, generator=draw)
+    mask = torch.rand(clips, 2, 8, 8, generator=draw) < 0.4
+    category = torch.randint(-1, 3, (clips, 2), generator=draw)
+    mask &= (category >= 0)[..., None, None]
+    return maps, mask, category, torch.randint(-1, 2, (clips,), generator=draw)
+
+
+def test_what_units_look_at_equals_a_loop():
+    maps, mask, category, place = scenes()
+    found = units.detectors(maps, mask, category, place, things=3, top=7, share=0.4, over=1.2)
+    there = [{*c.tolist(), p + 3 if p >= 0 else -1} for c, p in zip(category, place.tolist(), strict=True)]
+    kinds = set()
+    for u in range(6):
+        strongest = sorted(range(40), key=lambda n: -float(maps[n, u].max()))[:7]
+        assert found.top_UT[u].tolist() == strongest
+        names = []
+        for n in strongest:
+            large = upsample(maps[n, u][None], 8)[0]
+            region = (large >= large.max() / 2).tolist()
+            names.append(slow.looks_at(region, mask[n].tolist(), category[n].tolist(), int(place[n]), 3))
+        assert found.name_UT[u].tolist() == names
+        best, share = max(((k, names.count(k) / 7) for k in range(5)), key=lambda pair: pair[1])
+        rate = sum(best in row for row in there) / 40
+        due = best if share >= 0.4 and share > 1.2 * rate else -1
+        assert found.share_U[u] == pytest.approx(share) and found.detector_U[u] == due
+        kinds.add(due >= 0)
+    assert kinds == {True, False}
+
+
+def perfect(clips=80):
+    """A unit for each of four things, lit where that thing stands; the place covers the rest."""
+    category = torch.arange(clips)[:, None] % 4
+    mask = torch.zeros(clips, 1, 8, 8, dtype=torch.bool)
+    mask[:, :, 2:6, 2:6] = True
+    maps = torch.zeros(clips, 4, 8, 8)
+    maps[torch.arange(clips), category[:, 0]] = mask[:, 0].float()
+    return maps, mask, category, torch.zeros(clips, dtype=torch.int64)
+
+
+def test_units_that_light_up_for_one_thing_are_its_detectors():
+    maps, mask, category, place = perfect()
+    found = units.detectors(maps, mask, category, place, things=4, top=20)
+    assert found.detector_U.tolist() == [0, 1, 2, 3] and (found.share_U == 1).all()
+    assert found.of_things([0, 2]) == 2 and found.of_places == 0
+    beside = units.detectors(torch.ones_like(maps) * maps.amax((2, 3), keepdim=True), mask, category, place, 4, top=20)
+    assert (beside.name_UT == 4).all() and beside.of_things(range(4)) == 0  # of a whole picture most is the place
+
+
+def test_random_units_and_common_names_are_no_detectors():
+    _, mask, category, place = perfect()
+    noise = torch.rand(80, 50, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert (units.detectors(noise, mask, category, place, things=4, top=20).detector_U == -1).all()
+    always = torch.zeros(80, 1, dtype=torch.int64)
+    maps = mask.float()
+    assert units.detectors(maps, mask, always, place, things=4, top=20).detector_U.tolist() == [-1]
+    assert units.detectors(0 * maps, mask, always, place, things=4, top=20).name_UT.max() == -1
+
+
+def test_detectors_name_what_is_wrong():
+    maps, mask, category, place = scenes()
+    with pytest.raises(ValueError, match="finite and not negative"):
+        units.detectors(-maps, mask, category, place, 3, top=7)
+    with pytest.raises(ValueError, match="41 or more"):
+        units.detectors(maps, mask, category, place, 3, top=41)
+    with pytest.raises(ValueError, match="as many maps, masks, classes and places"):
+        units.detectors(maps, mask[:5], category, place, 3, top=7)

@@ -200,3 +200,20 @@ def unit_purity(activation, label, top):
     order = sorted(range(len(activation)), key=lambda i: (-activation[i], i))[:top]
     labels = [label[i] for i in order]
     return max(labels.count(c) for c in set(labels)) / len(labels)
+
+
+def looks_at(region, masks, categories, place, things):
+    """What a unit looks at in one clip: the name of a thing, of the place, or -1."""
+    area, rest = [0] * len(masks), 0
+    for y, row in enumerate(region):
+        for x, lit in enumerate(row):
+            if lit:
+                over = [n for n, mask in enumerate(masks) if mask[y][x]]
+                for n in over:
+                    area[n] += 1
+                rest += not over
+    named = [(size, name) for size, name in zip(area, categories) if name >= 0]
+    if place >= 0:
+        named.append((rest, things + place))
+    size, name = max(named, key=lambda pair: pair[0], default=(0, -1))
+    return name if size else -1
