@@ -62,7 +62,8 @@ def train(run: Run, arm: str = "trained") -> AmbientSound:
     method.targets.fit(seen.batches(), run.seed)
     if how.steps == 0:
         settle(method, seen.batches())
-    run.fit(method, ambient.looks(run.stream(seen), run.seed), run.steps(how), ambient.RATE)
+    rate = ambient.RATES.get(arm, ambient.RATE)
+    run.fit(method, ambient.looks(run.stream(seen), run.seed), run.steps(how), rate)
     return method
 
 

@@ -254,7 +254,15 @@ def test_labels_teach_the_same_picture_net(run: experiment.Run) -> None:
 
 def learnt(seed: int) -> dict[str, float]:
     """What the last layer tells of four things in new scenes, and how often a picture finds its own of two sounds."""
-    dials = {"size": 32, "seconds": 0.5, "classes": 4, "side": (0.7, 0.8), "hue": 0.0, "ambience": -12.0, "backdrop": 0.0}
+    dials = {
+        "size": 32,
+        "seconds": 0.5,
+        "classes": 4,
+        "side": (0.7, 0.8),
+        "hue": 0.0,
+        "ambience": -12.0,
+        "backdrop": 0.0,
+    }
     dials |= {"hands": "known", "seed": seed}
     train, valid, test = (list(World("orchestra", "ambient", s, **dials).batches(n, 96)) for s, n in
                           (("train", 480), ("val", 192), ("test", 192)))  # fmt: skip
