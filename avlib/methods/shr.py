@@ -1,0 +1,121 @@
+"""See, Hear, and Read (Aytar, Vondrick & Torralba 2017): a picture's sound and its text meet in the same layers.
+
+Each sense has an encoder; what follows is one and the same for all. Pictures are paired with sounds, other pictures
+with texts, and a frozen network that was trained with labels says what each picture shows. No sound ever meets a text.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avlib import losses
+from avlib.audio import LogMel
+from avlib.distributed import gather
+from avlib.encoders import AudioResNet, AudioSmall, ImageResNet18, ImageSmall, TextSmall, pool_max, pool_mean
+from avlib.matching import cosine
+from avlib.text import Vocabulary
+from avlib.types import Batch, Embedding
+
+SENSES = ("image", "audio", "text")
+"""What can be encoded; in an `Embedding` they have these names, too."""
+
+
+class Upper(nn.Module):
+    """Layers above the encoders: value_BD -> both hidden layers and the logits, whatever sense the value is of."""
+
+    def __init__(self, dim: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(dim, hidden), nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, value_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        first_BU = self.first(value_BD).relu()
+        second_BU = self.second(first_BU).relu()
+        return first_BU, second_BU, self.output(second_BU)
+
+
+class SeeHearRead(nn.Module):
+    """Three encoders under shared layers, taught by a picture network and by which clips belong together.
+
+    A batch is a pair of two senses. One with a text is a picture and that text, and its sound is not looked at; one
+    without is a picture and its sound. (Sound and text, where the picture is missing, are the control that the paper
+    does without: those have no teacher.)
+
+    Where we differ from the paper. Small encoders from random weights at ``cpu``, larger ones of this book in full
+    size, where the hidden layers have the paper's width; what comes out of an encoder is normalised over the batch;
+    word vectors are learnt. Margin and weights of the losses are ours: the paper's are not known to us.
+
+    Args:
+        teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks). Frozen, in evaluation
+            mode, and in nobody's parameters.
+        vocabulary: words that texts are made of.
+        distil, rank: weights of the losses; 0 leaves one out.
+        gap: by how much the cosine of an own pair shall exceed that of a false one.
+        shared: one object above all encoders, or layers of its own for each sense?
+        dim, width: coordinates of what an encoder gives, channels of the small encoders' first blocks.
+        full: larger encoders and hidden layers.
+
+    Raises:
+        ValueError: a negative weight or margin, both weights 0; when trained, a batch of a single sense, or of one clip.
+    """
+
+    def __init__(
+        self, teacher: nn.Module, vocabulary: Vocabulary, distil: float = 1.0, rank: float = 1.0, gap: float = 0.2,
+        shared: bool = True, dim: int = 256, width: int = 16, full: bool = False,
+    ):  # fmt: skip
+        super().__init__()
+        if min(distil, rank, gap) < 0 or distil == rank == 0:
+            raise ValueError(f"distil={distil}, rank={rank}, gap={gap}: none may be negative, one of the weights is not 0")
+        self.vocabulary, self.distil, self.rank, self.gap = vocabulary, distil, rank, gap
+        self.sizes: tuple[int, ...] = tuple(teacher.sizes)  # type: ignore[arg-type]
+        self.mel = LogMel(bands=64)
+        encoders = {
+            "image": ImageResNet18(dim) if full else ImageSmall(width, dim),
+            "audio": nn.Sequential(AudioResNet(), nn.Conv2d(512, dim, 1)) if full else AudioSmall(width, dim),
+            "text": TextSmall(len(vocabulary), dim),
+        }
+        self.encoders = nn.ModuleDict(encoders)
+        self.norms = nn.ModuleDict({name: nn.BatchNorm1d(dim) for name in SENSES})
+        uppers = [Upper(dim, 4096 if full else dim, sum(self.sizes)) for _ in range(1 if shared else len(SENSES))]
+        self.uppers = nn.ModuleDict({name: uppers[n if len(uppers) > 1 else 0] for n, name in enumerate(SENSES)})
+        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: a module in it is no part of this one
+
+    def encode(self, batch: Batch, sense: str) -> Tensor:
+        """What one sense's encoder makes of the clips: value_BD."""
+        if sense == "image":
+            value_BD = pool_mean(self.encoders[sense](batch.frame_BCHW))
+        elif sense == "audio":
+            value_BD = pool_mean(self.encoders[sense](self.mel(batch.wave_BS)))
+        else:
+            token_BJ = self.vocabulary.encode(batch.text or ()).to(batch.wave_BS.device)
+            value_BD = pool_max(self.encoders[sense](token_BJ), TextSmall.mask(token_BJ))
+        return self.norms[sense](value_BD)  # type: ignore[no-any-return]
+
+    def layers(self, batch: Batch, sense: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Both hidden layers (B, U) and the logits (B, K) of one sense; teachers' classes lie end to end."""
+        return self.uppers[sense](self.encode(batch, sense))  # type: ignore[no-any-return]
+
+    def embed(self, batch: Batch) -> Embedding:
+        """The last hidden layer for each sense that the clips have."""
+        there = {"image": batch.image_BCHW is not None, "audio": True, "text": batch.text is not None}
+        return Embedding(**{f"{sense}_BD": self.layers(batch, sense)[1] for sense in SENSES if there[sense]})
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What each teacher sees in the pictures: probabilities (B, K)."""
+        teacher = self._teacher[0].to(batch.frame_BCHW.device).eval()
+        return tuple(logit_BK.float().softmax(1) for logit_BK in teacher(batch.frame_BCHW))
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """distil · (half a KL from the teachers for either sense) + rank · (the hinge of both hidden layers, mean)."""
+        senses = ("image" if batch.image_BCHW is not None else "audio", "audio" if batch.text is None else "text")
+        first, second = (self.layers(batch, sense) for sense in senses)
+        pairs = [[gather(value_BU) for value_BU in pair] for pair in zip(first[:2], second[:2], strict=True)]
+        hinges = [losses.margin_rank(cosine(*pair), self.gap, "all") / 2 for pair in pairs]
+        found = {"rank": torch.stack(hinges).mean()}
+        if senses[0] == "image":
+            logits = [value[2].split(self.sizes, 1) for value in (first, second)]
+            found["distil"] = sum(losses.kl_distillation(self.targets(batch), logit) for logit in logits) / 2
+        total = self.rank * found["rank"] + self.distil * found.get("distil", 0.0)
+        return {"loss": total} | {name: value.detach() for name, value in found.items()}
