@@ -39,12 +39,11 @@ class SeeHearRead(nn.Module):
     """Three encoders under shared layers, taught by a picture network and by which clips belong together.
 
     A batch is a pair of two senses. One with a text is a picture and that text, and its sound is not looked at; one
-    without is a picture and its sound. (Sound and text, where the picture is missing, are the control that the paper
-    does without: those have no teacher.)
+    without is a picture and its sound. (One without a picture is sound and text: a control, which has no teacher.)
 
-    Where we differ from the paper. Small encoders from random weights at ``cpu``, larger ones of this book in full
-    size, where the hidden layers have the paper's width; what comes out of an encoder is normalised over the batch;
-    word vectors are learnt. Margin and weights of the losses are ours: the paper's are not known to us.
+    Where we differ from the paper. The encoders are this book's own and start from random weights; in full size the
+    hidden layers have the paper's width. What comes out of an encoder is normalised over the batch, and word vectors
+    are learnt. Margin and weights of the losses are ours, and both hidden layers count alike.
 
     Args:
         teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks). Frozen, in evaluation
@@ -57,7 +56,7 @@ class SeeHearRead(nn.Module):
         full: larger encoders and hidden layers.
 
     Raises:
-        ValueError: a negative weight or margin, both weights 0; when trained, a batch of a single sense, or of one clip.
+        ValueError: a negative weight or margin, both weights 0; when trained, clips of a single sense, or one clip.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class SeeHearRead(nn.Module):
     ):  # fmt: skip
         super().__init__()
         if min(distil, rank, gap) < 0 or distil == rank == 0:
-            raise ValueError(f"distil={distil}, rank={rank}, gap={gap}: none may be negative, one of the weights is not 0")
+            raise ValueError(f"distil={distil}, rank={rank}, gap={gap}: none may be negative, nor both weights 0")
         self.vocabulary, self.distil, self.rank, self.gap = vocabulary, distil, rank, gap
         self.sizes: tuple[int, ...] = tuple(teacher.sizes)  # type: ignore[arg-type]
         self.mel = LogMel(bands=64)
@@ -83,13 +82,14 @@ class SeeHearRead(nn.Module):
 
     def encode(self, batch: Batch, sense: str) -> Tensor:
         """What one sense's encoder makes of the clips: value_BD."""
-        if sense == "image":
-            value_BD = pool_mean(self.encoders[sense](batch.frame_BCHW))
-        elif sense == "audio":
-            value_BD = pool_mean(self.encoders[sense](self.mel(batch.wave_BS)))
-        else:
-            token_BJ = self.vocabulary.encode(batch.text or ()).to(batch.wave_BS.device)
+        if sense == "text":
+            if batch.text is None:
+                raise ValueError("these clips have no text to read: captioned=True makes a world write")
+            token_BJ = self.vocabulary.encode(batch.text).to(batch.wave_BS.device)
             value_BD = pool_max(self.encoders[sense](token_BJ), TextSmall.mask(token_BJ))
+        else:
+            input_B = batch.frame_BCHW if sense == "image" else self.mel(batch.wave_BS)
+            value_BD = pool_mean(self.encoders[sense](input_B))
         return self.norms[sense](value_BD)  # type: ignore[no-any-return]
 
     def layers(self, batch: Batch, sense: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,12 +110,14 @@ class SeeHearRead(nn.Module):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """distil · (half a KL from the teachers for either sense) + rank · (the hinge of both hidden layers, mean)."""
         senses = ("image" if batch.image_BCHW is not None else "audio", "audio" if batch.text is None else "text")
+        if senses[0] == senses[1]:
+            raise ValueError("SeeHearRead learns from pairs: these clips have only a sound, no picture and no text")
         first, second = (self.layers(batch, sense) for sense in senses)
         pairs = [[gather(value_BU) for value_BU in pair] for pair in zip(first[:2], second[:2], strict=True)]
         hinges = [losses.margin_rank(cosine(*pair), self.gap, "all") / 2 for pair in pairs]
         found = {"rank": torch.stack(hinges).mean()}
         if senses[0] == "image":
-            logits = [value[2].split(self.sizes, 1) for value in (first, second)]
-            found["distil"] = sum(losses.kl_distillation(self.targets(batch), logit) for logit in logits) / 2
+            target, logits = self.targets(batch), [value[2].split(self.sizes, 1) for value in (first, second)]
+            found["distil"] = torch.stack([losses.kl_distillation(target, logit) for logit in logits]).mean()
         total = self.rank * found["rank"] + self.distil * found.get("distil", 0.0)
         return {"loss": total} | {name: value.detach() for name, value in found.items()}
