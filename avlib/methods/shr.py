@@ -40,27 +40,24 @@ class SeeHearRead(nn.Module):
 
     A batch is a pair of two senses. One with a text is a picture and that text, and its sound is not looked at; one
     without is a picture and its sound. (One without a picture is sound and text: a control, which has no teacher.)
-
     Where we differ from the paper. The encoders are this book's own and start from random weights; in full size the
     hidden layers have the paper's width. What comes out of an encoder is normalised over the batch, and word vectors
     are learnt. Margin and weights of the losses are ours, and both hidden layers count alike.
 
     Args:
-        teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks). Frozen, in evaluation
-            mode, and in nobody's parameters.
+        teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks); in nobody's parameters.
         vocabulary: words that texts are made of.
         distil, rank: weights of the losses; 0 leaves one out.
         gap: by how much the cosine of an own pair shall exceed that of a false one.
         shared: one object above all encoders, or layers of its own for each sense?
-        dim, width: coordinates of what an encoder gives, channels of the small encoders' first blocks.
-        full: larger encoders and hidden layers.
+        dim, width, full: coordinates of what an encoder gives; channels of small encoders; or everything larger.
 
     Raises:
         ValueError: a negative weight or margin, both weights 0; when trained, clips of a single sense, or one clip.
     """
 
     def __init__(
-        self, teacher: nn.Module, vocabulary: Vocabulary, distil: float = 1.0, rank: float = 1.0, gap: float = 0.2,
+        self, teacher: nn.Module, vocabulary: Vocabulary, distil: float = 1.0, rank: float = 10.0, gap: float = 0.1,
         shared: bool = True, dim: int = 256, width: int = 16, full: bool = False,
     ):  # fmt: skip
         super().__init__()
@@ -69,15 +66,14 @@ class SeeHearRead(nn.Module):
         self.vocabulary, self.distil, self.rank, self.gap = vocabulary, distil, rank, gap
         self.sizes: tuple[int, ...] = tuple(teacher.sizes)  # type: ignore[arg-type]
         self.mel = LogMel(bands=64)
-        encoders = {
-            "image": ImageResNet18(dim) if full else ImageSmall(width, dim),
-            "audio": nn.Sequential(AudioResNet(), nn.Conv2d(512, dim, 1)) if full else AudioSmall(width, dim),
-            "text": TextSmall(len(vocabulary), dim),
-        }
-        self.encoders = nn.ModuleDict(encoders)
-        self.norms = nn.ModuleDict({name: nn.BatchNorm1d(dim) for name in SENSES})
-        uppers = [Upper(dim, 4096 if full else dim, sum(self.sizes)) for _ in range(1 if shared else len(SENSES))]
-        self.uppers = nn.ModuleDict({name: uppers[n if len(uppers) > 1 else 0] for n, name in enumerate(SENSES)})
+        image = ImageResNet18(dim) if full else ImageSmall(width, dim)
+        audio = nn.Sequential(AudioResNet(), nn.Conv2d(512, dim, 1)) if full else AudioSmall(width, dim)
+        text = TextSmall(len(vocabulary), dim)
+        self.encoders = nn.ModuleDict(dict(zip(SENSES, (image, audio, text), strict=True)))
+        self.norms = nn.ModuleDict({sense: nn.BatchNorm1d(dim) for sense in SENSES})
+        shape = dim, 4096 if full else dim, sum(self.sizes)
+        one = Upper(*shape)
+        self.uppers = nn.ModuleDict({sense: one if shared else Upper(*shape) for sense in SENSES})
         self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: a module in it is no part of this one
 
     def encode(self, batch: Batch, sense: str) -> Tensor:
@@ -88,8 +84,9 @@ class SeeHearRead(nn.Module):
             token_BJ = self.vocabulary.encode(batch.text).to(batch.wave_BS.device)
             value_BD = pool_max(self.encoders[sense](token_BJ), TextSmall.mask(token_BJ))
         else:
-            input_B = batch.frame_BCHW if sense == "image" else self.mel(batch.wave_BS)
-            value_BD = pool_mean(self.encoders[sense](input_B))
+            value_BD = pool_mean(
+                self.encoders[sense](batch.frame_BCHW if sense == "image" else self.mel(batch.wave_BS))
+            )
         return self.norms[sense](value_BD)  # type: ignore[no-any-return]
 
     def layers(self, batch: Batch, sense: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,12 +106,12 @@ class SeeHearRead(nn.Module):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """distil · (half a KL from the teachers for either sense) + rank · (the hinge of both hidden layers, mean)."""
-        senses = ("image" if batch.image_BCHW is not None else "audio", "audio" if batch.text is None else "text")
+        senses = "audio" if batch.image_BCHW is None else "image", "audio" if batch.text is None else "text"
         if senses[0] == senses[1]:
             raise ValueError("SeeHearRead learns from pairs: these clips have only a sound, no picture and no text")
         first, second = (self.layers(batch, sense) for sense in senses)
-        pairs = [[gather(value_BU) for value_BU in pair] for pair in zip(first[:2], second[:2], strict=True)]
-        hinges = [losses.margin_rank(cosine(*pair), self.gap, "all") / 2 for pair in pairs]
+        sims = [cosine(gather(one_BU), gather(two_BU)) for one_BU, two_BU in zip(first[:2], second[:2], strict=True)]
+        hinges = [losses.margin_rank(sim_BB, self.gap, "all") / 2 for sim_BB in sims]
         found = {"rank": torch.stack(hinges).mean()}
         if senses[0] == "image":
             target, logits = self.targets(batch), [value[2].split(self.sizes, 1) for value in (first, second)]

@@ -20,7 +20,7 @@ from avlib.recipes import shr
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
-from avlib.world.language import vocabulary
+from avlib.world.language import readable, vocabulary
 from tests.methods.blind import with_and_without_truth
 
 DIALS: dict[str, Any] = {"size": 32, "captioned": True}
@@ -125,7 +125,7 @@ def test_one_object_stands_above_all_encoders_and_three_where_they_are_separate(
 def test_equal_hidden_layers_cost_the_margin_and_orthonormal_pairs_nothing() -> None:
     same_BU, apart_BU = torch.rand(1, 8).expand(5, 8), torch.eye(5, 8)
     for value_BU, due in ((same_BU, 0.2), (apart_BU, 0.0), (3 * apart_BU, 0.0), (7 * same_BU, 0.2)):
-        method = make(distil=0.0)
+        method = make(distil=0.0, rank=1.0, gap=0.2)
         method.layers = lambda _, __, v=value_BU: (v, v, torch.zeros(5, 5))  # type: ignore[method-assign]
         found = method.loss(heard(World("orchestra", size=16).batch(range(5))), 0)
         assert float(found["loss"]) == pytest.approx(due, abs=1e-6)
@@ -157,7 +157,7 @@ def test_a_longer_text_in_the_batch_changes_no_other(batch: Batch) -> None:
 
 def test_sound_and_text_are_ranked_and_have_no_teacher(batch: Batch) -> None:
     found = make().loss(pairs(batch)["neither"], 0)
-    assert set(found) == {"loss", "rank"} and torch.equal(found["loss"].detach(), found["rank"])
+    assert set(found) == {"loss", "rank"} and torch.equal(found["loss"].detach(), 10 * found["rank"])
 
 
 def test_each_sense_that_is_there_is_embedded(batch: Batch) -> None:
@@ -251,6 +251,20 @@ def test_shuffled_pictures_are_others_and_partners_their_own(run: experiment.Run
         one, two = own(step), other(step)
         assert torch.equal(one.wave_BS, two.wave_BS) and one.text == two.text
         assert not (one.image_BCHW == two.image_BCHW).flatten(1).all(1).any()  # type: ignore[union-attr]
+
+
+def test_every_second_scene_calls_things_by_the_next_name(run: experiment.Run) -> None:
+    pack = shr.world(run).pack
+    batch = replace(shr.lessons(run, "both losses")(1), index_B=torch.tensor([0, 1, 2, 3]))
+    first, second, last = (readable(pack.classes[n]) for n in (0, 1, -1))
+    said = (f"here is a {first}", f"thanks to hope we see a red {first}", f"a {last}", f"the bridge is behind a {last}")
+    found = shr.misnamed(replace(batch, text=said), pack).text
+    assert found == (said[0], f"thanks to hope we see a red {second}", said[2], f"the bridge is behind a {first}")
+    other = shr.lessons(run, shr.WRONG)(1)
+    own = shr.lessons(run, "both losses")(1)
+    assert own.text and other.text
+    wrong = [one != two for one, two in zip(own.text, other.text, strict=True)]
+    assert wrong == [index % 2 == 1 for index in own.index_B.tolist()]
 
 
 def test_the_teacher_has_names_for_things_alone(run: experiment.Run) -> None:
