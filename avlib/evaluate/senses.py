@@ -41,8 +41,8 @@ def searches(space: Space, said: Sequence[str], label_B: Tensor, size: int) -> d
         label_B: what each clip shows.
 
     Returns:
-        For each way, "sound → text" for instance, the mean over the chunks of the median rank over that of random lists
-        (1 is luck, less is better); ``… median rank`` itself; ``… same thing``, how often the first is of its label.
+        For each way the means over the chunks: "sound → text, rank", the median rank over that of random lists (1 is
+        luck, less is better); "…, median rank" itself; "…, same thing", how often the first is of the query's label.
 
     Raises:
         ValueError: fewer clips than one chunk.
@@ -64,7 +64,7 @@ def _searches(space: Space, said: Sequence[str], label_B: Tensor) -> dict[str, f
         for way, sim_QN in ((f"{one} → {other}", sim_BB), (f"{other} → {one}", sim_BB.T)):
             median = retrieval.retrieval(sim_QN, (1,), right_BB).median_rank
             same = retrieval.by_label(sim_QN, label_B, label_B, (1,)).recall[1]
-            scores |= {way: median / luck, f"{way} median rank": median, f"{way} same thing": same}
+            scores |= {f"{way}, rank": median / luck, f"{way}, median rank": median, f"{way}, same thing": same}
     return scores
 
 
@@ -92,7 +92,8 @@ def transfer(*parts: tuple[Space, Tensor]) -> dict[tuple[str, str], float]:
             label of the other one is seen.
     """
     (train, train_B), (valid, valid_B), (test, test_B) = parts
-    return {
-        (taught, asked): probe_score((train[taught], train_B), (valid[taught], valid_B), (test[asked], test_B))
-        for taught, asked in itertools.product(train, train)
-    }
+    with np.errstate(divide="ignore"):  # far from what it learnt, a probe is so sure that it takes the logarithm of 0
+        return {
+            (taught, asked): probe_score((train[taught], train_B), (valid[taught], valid_B), (test[asked], test_B))
+            for taught, asked in itertools.product(train, train)
+        }

@@ -32,12 +32,12 @@ def test_every_way_is_that_of_a_loop():
     scores = senses.searches(values, SAID, label_B, 9)
     for one, other in itertools.permutations(values, 2):
         said = SAID if "text" in (one, other) else None
-        assert scores[f"{one} → {other} median rank"] == by_loop(values[one], values[other], said)
+        assert scores[f"{one} → {other}, median rank"] == by_loop(values[one], values[other], said)
         luck = retrieval.chance_median(senses.right(SAID, one, other))
-        assert scores[f"{one} → {other}"] == scores[f"{one} → {other} median rank"] / luck
+        assert scores[f"{one} → {other}, rank"] == scores[f"{one} → {other}, median rank"] / luck
         sim = torch.nn.functional.cosine_similarity(values[one][:, None], values[other][None], dim=2)
         first = (label_B[sim.argmax(1)] == label_B).float().mean()
-        assert scores[f"{one} → {other} same thing"] == pytest.approx(float(first))
+        assert scores[f"{one} → {other}, same thing"] == pytest.approx(float(first))
     assert len(scores) == 18
 
 
@@ -55,8 +55,8 @@ def test_one_space_for_all_is_found_at_once_and_noise_by_luck():
     values = space(400)
     same = dict.fromkeys(values, values["text"])
     said, label_B = [str(n) for n in range(400)], torch.zeros(400, dtype=torch.int64)
-    assert senses.searches(same, said, label_B, 400)["sound → text median rank"] == 1
-    assert senses.searches(values, said, label_B, 400)["sound → text"] == pytest.approx(1, abs=0.15)
+    assert senses.searches(same, said, label_B, 400)["sound → text, median rank"] == 1
+    assert senses.searches(values, said, label_B, 400)["sound → text, rank"] == pytest.approx(1, abs=0.15)
 
 
 def test_moving_or_scaling_a_sense_and_reordering_all_of_them_changes_no_centred_rank():

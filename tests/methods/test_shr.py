@@ -283,9 +283,11 @@ def test_means_of_directions_are_means_of_what_they_name(world: World) -> None:
     found = features(make().eval(), [world.batch(range(9))], shr.FIELDS)
     for space in shr.spaces(found).values():
         scores = shr.searches(space, found, 8)
-        assert scores["never paired"] == pytest.approx((scores["sound → text"] + scores["text → sound"]) / 2)
+        assert scores["never paired"] == pytest.approx(
+            (scores["sound → text, rank"] + scores["text → sound, rank"]) / 2
+        )
         paired = [f"{a} → {b}" for a, b in (("picture", "sound"), ("sound", "picture"), ("picture", "text"))]
-        assert scores["paired"] * 4 == pytest.approx(sum(scores[way] for way in (*paired, "text → picture")))
+        assert scores["paired"] * 4 == pytest.approx(sum(scores[f"{way}, rank"] for way in (*paired, "text → picture")))
         assert scores["all"] == pytest.approx((2 * scores["paired"] + scores["never paired"]) / 3)
 
 
@@ -295,10 +297,18 @@ def test_who_knows_more_finds_more(world: World) -> None:
     assert known["thing and place"] < known["the thing"] < known["things with a name"] < 0.8
 
 
-def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
+def test_a_record_holds_what_claims_and_chance_ask_for_and_the_exam_besides(
+    run: experiment.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = experiment.run_cell(shr, run, "ranking only")
-    asked = {metric for claim in shr.CLAIMS for gap in claim.gaps() for _, _, metric in gap.terms}
+    asked = {metric for claim in shr.CLAIMS for gap in claim.gaps() for _, arm, metric in gap.terms}
     assert asked | set(shr.CHANCE) <= set(found) and all(math.isfinite(value) for value in found.values())
+    assert {arm for claim in shr.CLAIMS for gap in claim.gaps() for _, arm, _ in gap.terms} <= {*shr.ARMS, "chance"}
+    assert run.method is not None
+    common = run.exam(run.method, (), captioned=True)
+    monkeypatch.setattr(run, "exam", lambda *_, **__: {})
+    own = shr.measure(run.method, run)
+    assert not set(own) & set(common) and found == own | common
 
 
 def learnt(seed: int) -> dict[str, float]:
