@@ -36,6 +36,8 @@ def right(said: Sequence[str], one: str, other: str) -> Bools:
 def searches(space: Space, said: Sequence[str], label_B: Tensor, size: int) -> dict[str, float]:
     """Each sense searched with each other, in chunks of ``size`` clips; a last, shorter one is left out.
 
+    Where a text is sought, each sentence is there once: two that are the same would not be two chances.
+
     Args:
         said: the sentence of each clip.
         label_B: what each clip shows.
@@ -58,22 +60,25 @@ def searches(space: Space, said: Sequence[str], label_B: Tensor, size: int) -> d
 
 def _searches(space: Space, said: Sequence[str], label_B: Tensor) -> dict[str, float]:
     scores: dict[str, float] = {}
-    for one, other in itertools.combinations(space, 2):
-        right_BB, sim_BB = right(said, one, other), cosine(space[one], space[other])
-        luck = retrieval.chance_median(right_BB)
-        for way, sim_QN in ((f"{one} → {other}", sim_BB), (f"{other} → {one}", sim_BB.T)):
-            median = retrieval.retrieval(sim_QN, (1,), right_BB).median_rank
-            same = retrieval.by_label(sim_QN, label_B, label_B, (1,)).recall[1]
-            scores |= {f"{way}, rank": median / luck, f"{way}, median rank": median, f"{way}, same thing": same}
+    once_N = np.sort(np.unique(np.array(said), return_index=True)[1])
+    for query, item in itertools.permutations(space, 2):
+        kept_N = once_N if item == TEXT else np.arange(len(said))
+        right_QN = right(said, query, item)[:, kept_N]
+        sim_QN = cosine(space[query], space[item][kept_N])
+        median = retrieval.retrieval(sim_QN, (1,), right_QN).median_rank
+        same = retrieval.by_label(sim_QN, label_B, label_B[kept_N], (1,)).recall[1]
+        way = f"{query} → {item}"
+        scores[f"{way}, rank"] = median / retrieval.chance_median(right_QN)
+        scores |= {f"{way}, median rank": median, f"{way}, same thing": same}
     return scores
 
 
 def knowing(class_B: Tensor, said: Sequence[str]) -> float:
-    """How well sound and text find each other for whoever knows a class of each clip and nothing else.
+    """How well a text finds a sound for whoever knows a class of each clip and nothing else.
 
     The median rank over that of random lists; clips of one class are tied.
     """
-    right_BB = right(said, TEXT, TEXT)
+    right_BB = right(said, TEXT, "sound")
     same_BB = (class_B[:, None] == class_B).double()
     return retrieval.retrieval(same_BB, (1,), right_BB).median_rank / retrieval.chance_median(right_BB)
 

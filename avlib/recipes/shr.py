@@ -7,7 +7,8 @@ Each scene shows a thing before a place, both are heard, and a sentence tells ab
 training scenes is met as picture and sound, the other half as picture and text, a kind of pair a step by turns: no
 sound ever meets its text. A picture network, taught with labels on other scenes, has names for every second thing and
 for no place. Whoever is judged is asked on new scenes and recordings. Scenes whose sentences are word for word the same
-are equally right where a text is sought or searched with. Ranks are given over those of random lists: 1 is luck.
+are equally right for a text, and that sentence is one for whoever seeks it. Ranks are given over those of random lists:
+1 is luck.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def searches(value: dict[str, Tensor], found: Features, size: int) -> dict[str, 
 
 
 def knowing(found: Features, size: int) -> dict[str, float]:
-    """Sound ↔ text for whoever knows only a class of each clip: its true thing; which of the teacher's it is, if one;
+    """Text → sound for whoever knows only a class of each clip: its true thing; which of the teacher's it is, if one;
     thing and place. The median rank over that of random lists."""
     label_B, place_B = found.label_B, found.truth.backdrop_B
     assert place_B is not None and found.truth.caption is not None
