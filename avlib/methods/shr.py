@@ -1,7 +1,7 @@
 """See, Hear, and Read (Aytar, Vondrick & Torralba 2017): a picture's sound and its text meet in the same layers.
 
-Each sense has an encoder; what follows is one and the same for all. Pictures are paired with sounds, other pictures
-with texts, and a frozen network that was trained with labels says what each picture shows. No sound ever meets a text.
+Each sense has an encoder; the layers above are one object for all. Pictures are paired with sounds, others with texts,
+and a frozen network that was trained with labels says what each picture shows. No sound ever meets a text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from avlib.text import Vocabulary
 from avlib.types import Batch, Embedding
 
 SENSES = ("image", "audio", "text")
-"""What can be encoded; in an `Embedding` they have these names, too."""
+"""Their names in an `Embedding`, too."""
 
 
 class Upper(nn.Module):
@@ -38,8 +38,8 @@ class Upper(nn.Module):
 class SeeHearRead(nn.Module):
     """Three encoders under shared layers, taught by a picture network and by which clips belong together.
 
-    A batch is a pair of two senses. One with a text is a picture and that text, and its sound is not looked at; one
-    without is a picture and its sound. (One without a picture is sound and text: a control, which has no teacher.)
+    A batch is a pair of senses: with a text it is a picture and that text, and its sound is not looked at; without, a
+    picture and its sound. (Without a picture it is sound and text: a control, which has no teacher.)
     Where we differ from the paper. The encoders are this book's own and start from random weights; in full size the
     hidden layers have the paper's width. What comes out of an encoder is normalised over the batch, and word vectors
     are learnt. Margin and weights of the losses are ours, and both hidden layers count alike.
@@ -47,8 +47,7 @@ class SeeHearRead(nn.Module):
     Args:
         teacher: image_BCHW -> logits (B, K), one tensor a teacher, with ``sizes`` (their Ks); in nobody's parameters.
         vocabulary: words that texts are made of.
-        distil, rank: weights of the losses; 0 leaves one out.
-        gap: by how much the cosine of an own pair shall exceed that of a false one.
+        distil, rank, gap: weights of both losses; by how much an own pair's cosine shall exceed that of a false one.
         shared: one object above all encoders, or layers of its own for each sense?
         dim, width, full: coordinates of what an encoder gives; channels of small encoders; or everything larger.
 
@@ -68,12 +67,10 @@ class SeeHearRead(nn.Module):
         self.mel = LogMel(bands=64)
         image = ImageResNet18(dim) if full else ImageSmall(width, dim)
         audio = nn.Sequential(AudioResNet(), nn.Conv2d(512, dim, 1)) if full else AudioSmall(width, dim)
-        text = TextSmall(len(vocabulary), dim)
-        self.encoders = nn.ModuleDict(dict(zip(SENSES, (image, audio, text), strict=True)))
+        self.encoders = nn.ModuleDict({"image": image, "audio": audio, "text": TextSmall(len(vocabulary), dim)})
         self.norms = nn.ModuleDict({sense: nn.BatchNorm1d(dim) for sense in SENSES})
         shape = dim, 4096 if full else dim, sum(self.sizes)
-        one = Upper(*shape)
-        self.uppers = nn.ModuleDict({sense: one if shared else Upper(*shape) for sense in SENSES})
+        self.uppers = nn.ModuleDict({sense: Upper(*shape) for sense in (SENSES[:1] if shared else SENSES)})
         self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: a module in it is no part of this one
 
     def encode(self, batch: Batch, sense: str) -> Tensor:
@@ -91,7 +88,11 @@ class SeeHearRead(nn.Module):
 
     def layers(self, batch: Batch, sense: str) -> tuple[Tensor, Tensor, Tensor]:
         """Both hidden layers (B, U) and the logits (B, K) of one sense; teachers' classes lie end to end."""
-        return self.uppers[sense](self.encode(batch, sense))  # type: ignore[no-any-return]
+        return self.upper(sense)(self.encode(batch, sense))  # type: ignore[no-any-return]
+
+    def upper(self, sense: str) -> nn.Module:
+        """The layers above the encoder of one sense; where they are shared, one and the same object."""
+        return self.uppers[sense if len(self.uppers) > 1 else SENSES[0]]
 
     def embed(self, batch: Batch) -> Embedding:
         """The last hidden layer for each sense that the clips have."""
@@ -111,8 +112,7 @@ class SeeHearRead(nn.Module):
             raise ValueError("SeeHearRead learns from pairs: these clips have only a sound, no picture and no text")
         first, second = (self.layers(batch, sense) for sense in senses)
         sims = [cosine(gather(one_BU), gather(two_BU)) for one_BU, two_BU in zip(first[:2], second[:2], strict=True)]
-        hinges = [losses.margin_rank(sim_BB, self.gap, "all") / 2 for sim_BB in sims]
-        found = {"rank": torch.stack(hinges).mean()}
+        found = {"rank": torch.stack([losses.margin_rank(sim_BB, self.gap, "all") / 2 for sim_BB in sims]).mean()}
         if senses[0] == "image":
             target, logits = self.targets(batch), [value[2].split(self.sizes, 1) for value in (first, second)]
             found["distil"] = torch.stack([losses.kl_distillation(target, logit) for logit in logits]).mean()
