@@ -214,8 +214,6 @@ def test_a_pair_teaches_the_encoders_of_its_senses_alone(batch: Batch) -> None:
     for kind, senses in (("sound", {"image", "audio"}), ("text", {"image", "text"}), ("neither", {"audio", "text"})):
         method = make()
         method.loss(pairs(batch)[kind], 0)["loss"].backward()
-        taught = {name.split(".")[1] for name, p in method.named_parameters() if p.grad is not None}
-        assert taught & set(SENSES) - {"image"} | (taught & {"image"}) >= senses
         met = {sense for sense in SENSES if any(p.grad is not None for p in method.encoders[sense].parameters())}
         assert met == senses
 
@@ -335,3 +333,13 @@ def learnt(seed: int) -> dict[str, float]:
 
     paired = (wins("picture", "sound") + wins("picture", "text")) / 2
     return {"paired": paired, "never paired": (wins("sound", "text") + wins("text", "sound")) / 2}
+
+
+@pytest.mark.learns
+def test_sounds_find_texts_that_they_never_met_within_seconds() -> None:
+    """24 runs (seeds 0–7; native, AVX2, SSE4.1; 1 thread): paired .75 to .88, mean .837, deviation .034; never paired
+    .70 to .85, mean .797, deviation .043. By luck .5.
+    """
+    found = learnt(0)
+    assert found["paired"] > 0.7
+    assert found["never paired"] > 0.62
