@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -126,6 +127,31 @@ def retrieval(
         items=sim_QN.shape[1],
         skipped=int((~kept_Q).sum()),
     )
+
+
+def chance_median(positive_QN: Values) -> int:
+    """The median rank of random lists: the least K at which half of the queries find a partner among the first K.
+
+    For one partner among N items that is N / 2, rounded up; with several, it is the best-ranked one's.
+
+    Args:
+        positive_QN: which items are partners; queries without one do not count.
+
+    Raises:
+        ValueError: no query with a partner.
+
+    Examples:
+        >>> chance_median(np.eye(512, dtype=bool))
+        256
+    """
+    positive = masks(positive_QN, "positive_QN", 2)
+    partners_Q = positive.sum(1).astype(np.float64)
+    partners_Q = partners_Q[partners_Q > 0]
+    if not len(partners_Q):
+        raise ValueError("no query has a partner among the items")
+    items_Q = np.full_like(partners_Q, positive.shape[1])
+    wide = range(1, positive.shape[1] + 1)
+    return 1 + bisect_left(wide, 0.5 - 1e-12, key=lambda k: _chance_recall(items_Q, partners_Q, k))
 
 
 def both_directions(

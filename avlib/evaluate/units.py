@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from avlib.evaluate.arrays import Floats, Ints, Values, floats, integers, same_length
+from avlib.evaluate.arrays import Bools, Floats, Ints, Values, floats, integers, same_length
 from avlib.evaluate.stats import Interval
 from avlib.matching import upsample
 
@@ -158,7 +159,7 @@ def detectors(
     Raises:
         ValueError: negative, NaN or infinite values, fewer than ``top`` clips, rows that do not fit.
 
-    Source: Owens et al., ECCV 2016, section 5.1 (people named what they saw there), after Zhou et al., ICLR 2015.
+    Source: Owens et al., Ambient sound, ECCV 2016, where people named what they saw there.
     """
     if len({len(t) for t in (map_BUYX, mask_BNHW, category_BN, place_B)}) > 1 or not 1 <= top <= len(map_BUYX):
         shapes = [tuple(t.shape) for t in (map_BUYX, mask_BNHW, category_BN, place_B)]
@@ -190,3 +191,81 @@ def _names(map_TYX: Tensor, mask_TNHW: Tensor, category_TN: Tensor, place_T: Ten
     size_TN = torch.cat([seen_TN, rest_T1], 1).masked_fill(name_TN < 0, 0)
     name_T = name_TN.gather(1, size_TN.argmax(1, keepdim=True))[:, 0]
     return name_T.masked_fill(size_TN.amax(1) == 0, -1).numpy()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Do units stand for the same thing, whichever sense excites them?
+
+    Attributes:
+        label_MU: for each of M senses, the modal label of the clips that most excite each unit; -1 where it is dead.
+        same_U: has the unit one label in all senses? False where it is dead in one.
+        share: of the units that live in a sense at least, how many have.
+        null: that share with the units of each sense permuted, and the interval of the permutations.
+        units, dead: units, and those that are dead in every sense.
+    """
+
+    label_MU: Ints
+    same_U: Bools
+    share: float
+    null: Interval
+    units: int
+    dead: int
+
+
+def top_labels(activation_BU: Values, label_B: Values, top: int = 10) -> Ints:
+    """label_U: the most frequent label among the ``top`` clips that most excite each unit, the lower one of equals.
+
+    Clips at a unit's own lowest value do not count: what is rectified has many of them, and their order says nothing.
+    A unit that is the same for all clips is dead: -1.
+
+    Raises:
+        ValueError: lengths differ, NaN, a label below 0, top below 1.
+    """
+    activation_BU, label_B = floats(activation_BU, "activation_BU", 2), integers(label_B, "label_B")
+    same_length(activation_BU=activation_BU, label_B=label_B)
+    if label_B.min() < 0:
+        raise ValueError("labels of clips must not be negative: -1 stands for a dead unit")
+    above_BU = activation_BU > activation_BU.min(0)
+    best_UT = top_clips(activation_BU, top)
+    found = [np.bincount(label_B[row[above_B[row]]]) for row, above_B in zip(best_UT, above_BU.T, strict=True)]
+    return np.array([count_K.argmax() if len(count_K) else -1 for count_K in found])
+
+
+def agreement(
+    senses: Sequence[tuple[Values, Values]], top: int = 10, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> Agreement:
+    """Share of the units whose most exciting clips are mostly of one class, the same in every sense.
+
+    The null permutes the units of each sense: it keeps how often a sense's units stand for which class, so that senses
+    whose units all stand for one do not look aligned.
+
+    Args:
+        senses: (activation_BU, label_B) of each, as many units in all; clips may differ.
+        top: clips of each unit.
+        draws: permutations.
+
+    Raises:
+        ValueError: fewer than two senses, different numbers of units, every unit dead; see :func:`top_labels`.
+
+    Source: after Aytar, Vondrick & Torralba, See, Hear, and Read, 2017, who look at the units; share and null are ours.
+    """
+    if len(senses) < 2 or draws < 1:
+        raise ValueError(f"agreement needs two senses and one draw at least, not {len(senses)} and {draws}")
+    found = [top_labels(activation_BU, label_B, top) for activation_BU, label_B in senses]
+    if len({len(label_U) for label_U in found}) > 1:
+        raise ValueError(f"senses have different numbers of units: {[len(label_U) for label_U in found]}")
+    label_MU = np.stack(found)
+    alive = int((label_MU >= 0).any(0).sum())
+    if not alive:
+        raise ValueError("every unit is dead in every sense")
+    generator = np.random.default_rng(seed)
+    null_R = np.array([_same(generator.permuted(label_MU, axis=1)).sum() for _ in range(draws)]) / alive
+    low, high = np.quantile(null_R, [(1 - level) / 2, (1 + level) / 2])
+    same_U = _same(label_MU)
+    null = Interval(float(null_R.mean()), float(low), float(high), level, draws)
+    return Agreement(label_MU, same_U, float(same_U.sum() / alive), null, label_MU.shape[1], label_MU.shape[1] - alive)
+
+
+def _same(label_MU: Ints) -> Bools:
+    return (label_MU == label_MU[0]).all(0) & (label_MU[0] >= 0)

@@ -40,6 +40,18 @@ def test_chance_is_k_over_n():
     assert score.chance == pytest.approx({1: 0.001, 10: 0.01}) and score.chance_rank == 500.5
 
 
+def test_the_median_of_random_lists_is_met_by_random_lists():
+    assert ret.chance_median(np.eye(9, dtype=bool)) == 5 and ret.chance_median(np.ones((3, 7), bool)) == 1
+    rng = np.random.default_rng(2)
+    positive = rng.random((3000, 40)) < 0.04
+    due = ret.chance_median(positive)
+    rank = ret.ranks(rng.random((3000, 40)), positive)
+    assert 5 < due < 20 and (rank < due).sum() < (~np.isnan(rank)).sum() / 2 < (rank <= due).sum() + 90
+    assert np.nanmedian(rank) == pytest.approx(due, abs=1)
+    with pytest.raises(ValueError, match="no query has a partner"):
+        ret.chance_median(np.zeros((2, 2), bool))
+
+
 def test_ranks_equal_all_orders_of_the_tied_items():
     rng = np.random.default_rng(0)
     sim, positive = rng.integers(0, 3, (15, 6)), rng.random((15, 6)) > 0.6

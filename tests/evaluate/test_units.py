@@ -138,3 +138,78 @@ def test_detectors_name_what_is_wrong():
         units.detectors(maps, mask, category, place, 3, top=41)
     with pytest.raises(ValueError, match="as many maps, masks, classes and places"):
         units.detectors(maps, mask[:5], category, place, 3, top=7)
+
+
+# --- the same thing in several senses
+
+
+def aligned(seed, shift=0):
+    """Three senses of 90 clips each, of six things; unit u is excited by thing u % 6, in the last sense by another."""
+    rng = np.random.default_rng(seed)
+    senses = []
+    for sense in range(3):
+        label = rng.permutation(np.repeat(np.arange(6), 15))
+        unit = (np.arange(18) + shift * (sense == 2)) % 6
+        senses.append((rng.random((90, 18)) + 2 * (label[:, None] == unit), label))
+    return senses
+
+
+def test_planted_units_agree_and_misplaced_ones_do_not():
+    found = units.agreement(aligned(0), draws=200)
+    assert found.share == 1 and found.same_U.all() and found.label_MU[2].tolist() == [u % 6 for u in range(18)]
+    assert found.null.high < 0.3 and found.null.value == pytest.approx(1 / 36, abs=0.02)
+    assert units.agreement(aligned(0, shift=1), draws=5).share == 0
+
+
+def test_noise_agrees_as_often_as_permuted_units():
+    rng = np.random.default_rng(1)
+    found = units.agreement([(rng.random((90, 400)), np.arange(90) % 3) for _ in range(2)], draws=200)
+    assert found.null.low <= found.share <= found.null.high
+
+
+def test_units_that_all_stand_for_one_thing_are_no_evidence():
+    label = np.arange(40) % 4
+    senses = [(np.random.default_rng(m).random((40, 12)) + 2 * (label[:, None] == 3), label) for m in range(2)]
+    found = units.agreement(senses, draws=50)
+    assert found.share == found.null.value == found.null.low == 1
+
+
+def test_top_labels_and_their_agreement_equal_a_loop():
+    rng = np.random.default_rng(2)
+    senses = [(rng.integers(0, 6, (30, 25)).clip(3) - 3.0, rng.integers(0, 4, 30)) for _ in range(3)]
+    senses[1][0][:, 4] = 0
+    want = [[slow.top_label(act[:, u].tolist(), label.tolist(), 5) for u in range(25)] for act, label in senses]
+    found = units.agreement(senses, top=5, draws=3)
+    assert found.label_MU.tolist() == want and found.label_MU[1, 4] == -1
+    same = [len({row[u] for row in want}) == 1 and want[0][u] >= 0 for u in range(25)]
+    living = [any(row[u] >= 0 for row in want) for u in range(25)]
+    assert found.same_U.tolist() == same and found.share == sum(same) / sum(living)
+
+
+def test_a_unit_that_is_dead_in_one_sense_agrees_with_none_and_one_dead_in_all_does_not_count():
+    first, second = aligned(3)[:2]
+    first[0][:, :2], second[0][:, 0] = 1.0, 1.0
+    found = units.agreement([first, second], draws=5)
+    assert (found.units, found.dead, found.share) == (18, 1, 16 / 17) and not found.same_U[:2].any()
+
+
+def test_clips_at_the_lowest_value_of_a_unit_do_not_count():
+    activation, label = np.zeros((8, 1)), [0, 0, 0, 0, 2, 2, 1, 1]
+    activation[4, 0] = 1
+    assert units.top_labels(activation, label, 5).tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: units.agreement(aligned(0)[:1]), "two senses"),
+        (lambda: units.agreement(aligned(0), draws=0), "one draw"),
+        (lambda: units.agreement([(np.eye(3), [0, 1, 2]), (np.eye(3)[:, :2], [0, 1, 2])]), "numbers of units"),
+        (lambda: units.agreement([(np.ones((3, 2)), [0, 1, 2])] * 2), "dead in every sense"),
+        (lambda: units.top_labels(np.eye(3), [0, 1, -1]), "must not be negative"),
+        (lambda: units.top_labels(np.eye(3), [0, 1]), "different numbers"),
+    ],
+)
+def test_bad_senses_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -196,6 +196,12 @@ def box_ap(boxes, scores, images, truths, truth_images, iou=0.5):
     return average_precision(ranked, "area", len(truths))
 
 
+def top_label(activation, label, top):
+    order = sorted(range(len(activation)), key=lambda i: (-activation[i], i))[:top]
+    labels = [label[i] for i in order if activation[i] > min(activation)]
+    return max(sorted(set(labels)), key=labels.count) if labels else -1
+
+
 def unit_purity(activation, label, top):
     order = sorted(range(len(activation)), key=lambda i: (-activation[i], i))[:top]
     labels = [label[i] for i in order]
