@@ -77,7 +77,7 @@ CLAIMS = (
     Claim("Statistics that were not scaled first teach less",
           "known: probe", OWN, "not balanced", "ours", "scale"),
     Claim("A voice that talks over everything spoils the lesson",
-          "known: probe", OWN, "narrated", f"{_PAPER}, discussion", "narrated"),
+          "known: probe", OWN, NARRATED, "ours", "narrated"),
     Claim("More units detect things than in a net that was not trained",
           "detectors of things", OWN, "untrained", f"{_PAPER}, units", "units"),
     Claim("More units detect things than in a net that learnt wrong sounds by heart",
