@@ -126,7 +126,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 class Remembering(nn.Module):
-    """A frozen teacher that is asked once a picture and then answers from memory, as the paper stored its targets.
+    """A frozen teacher that is asked once a picture (or a sound) and then answers from memory, as stored targets do.
 
     The memory is keyed by the picture's own pixels, so it can never give another picture's answer.
 
