@@ -282,3 +282,13 @@ def learnt(seed: int) -> dict[str, float]:
     differs_BB = label[2][:, None] != label[2]
     wins_BB = (score_BB.diagonal()[:, None] > score_BB)[differs_BB]
     return {"things": probe_score(*zip(feature, label, strict=True)), "pairs": float(wins_BB.float().mean())}
+
+
+@pytest.mark.learns
+def test_pictures_tell_what_sounds_within_seconds() -> None:
+    """20 runs (seeds 0–3; native and AVX2 with 1 and 2 threads, SSE4.1 with 1): things .89 to .96, mean .923, deviation
+    .022; pairs .73 to .78, mean .749, deviation .013. By luck .25 and .5.
+    """
+    found = learnt(0)
+    assert found["things"] > 0.8
+    assert found["pairs"] > 0.68
