@@ -21,12 +21,13 @@ from torch.nn import functional
 
 from avlib.claims import Claim, Contrast
 from avlib.encoders import pool_mean
+from avlib.encoders.ear import Ear
 from avlib.evaluate import units
 from avlib.evaluate.exam import SETS, probe_score
 from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Batches, Clips, Run
 from avlib.methods.ambient import AmbientSound
-from avlib.methods.ambient_targets import Ear, Targets, colours
+from avlib.methods.ambient_targets import Targets, colours
 from avlib.rounds import settle
 from avlib.types import Batch
 from avlib.world import Shuffled, Stream, World

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from avlib import experiment
 from avlib.audio import cochleagram, texture_statistics
+from avlib.encoders.ear import Ear
 from avlib.evaluate.exam import probe_score
 from avlib.experiment import run_cell
 from avlib.methods.ambient import AmbientSound, likelihood
-from avlib.methods.ambient_targets import LABELERS, SUMMARIES, Ear, Targets, colours
+from avlib.methods.ambient_targets import LABELERS, SUMMARIES, Targets, colours
 from avlib.recipes import ambient
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch
