@@ -11,6 +11,8 @@ from torch import nn
 
 import avlib
 from avlib import experiment, pretrained, profiles, provenance, recipes, results
+from avlib.methods.ambient import AmbientSound
+from avlib.world import World
 
 ABOUT = {"arm": "trained", "seed": 0, "exam": {"accuracy": 0.9}, "commit": "abc1234", "date": "2026-01-01"}
 BUILT = [name for name in recipes.names() if hasattr(recipes.load(name), "build")]
@@ -29,6 +31,8 @@ def net_of(name: str, profile: str = "smoke") -> nn.Module:
 
 def saved(name: str) -> nn.Module:
     net = net_of(name)
+    if isinstance(net, AmbientSound):  # what its labels are is found in clips
+        net.targets.fit([World(size=32).batch(range(64))])
     pretrained.save(name, net, profiles.profile("smoke", name), ABOUT)
     return net
 
