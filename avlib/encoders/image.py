@@ -137,7 +137,7 @@ class ImageLayers(nn.Module):
     Raises:
         ValueError: when called: not three channels, a picture smaller than a cell (8 px, or 64).
 
-    Source: Krizhevsky et al., NIPS 2012, normalised as in Owens et al., ECCV 2016.
+    Source: Krizhevsky et al., NIPS 2012; each layer is normalised over the batch.
     """
 
     def __init__(self, width: int = 32, full: bool = False) -> None:

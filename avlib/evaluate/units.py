@@ -159,7 +159,7 @@ def detectors(
     Raises:
         ValueError: negative, NaN or infinite values, fewer than ``top`` clips, rows that do not fit.
 
-    Source: Owens et al., Ambient sound, ECCV 2016, where people named what they saw there.
+    Source: Owens et al., Ambient sound, ECCV 2016, as we remember it, where people named what they saw; not checked.
     """
     if len({len(t) for t in (map_BUYX, mask_BNHW, category_BN, place_B)}) > 1 or not 1 <= top <= len(map_BUYX):
         shapes = [tuple(t.shape) for t in (map_BUYX, mask_BNHW, category_BN, place_B)]

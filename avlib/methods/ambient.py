@@ -20,7 +20,7 @@ class AmbientSound(nn.Module):
 
     Where we differ from the paper. Both fully connected layers look at each cell by itself, and the mean over the cells
     comes after them, so that a map of each output (`class_maps`) lies over the picture and its mean is the output; in
-    the paper they follow a grid of 6×6 cells. Small layers at ``cpu``.
+    the paper, as we remember it, they follow a grid of cells. Small layers at ``cpu``.
 
     Args:
         targets: what is predicted; fitted before training.
