@@ -513,3 +513,16 @@ def test_a_cut_picture_is_named(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MediaError, match=r"cut\.jpg: .*cut off"):
         media.read_image(path)
+
+
+def test_frames_of_a_video_are_read_with_and_without_its_sound(tmp_path: Path) -> None:
+    video_TCHW = torch.rand(9, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    mute = media.write_video(tmp_path / "mute.mp4", video_TCHW, None, 10)
+    heard = media.write_video(tmp_path / "heard.mp4", video_TCHW, torch.rand(14_400) - 0.5, 10)
+    with pytest.raises(media.MediaError, match="no audio track"):
+        media.read_video(mute)
+    assert media.read_frames(mute).shape == (9, 3, 32, 48) and media.read_frames(mute, size=16).shape == (9, 3, 16, 16)
+    assert torch.equal(media.read_frames(heard), media.read_video(heard).video_TCHW)
+    assert torch.equal(media.read_frames(heard, fps=5.0), media.read_video(heard, fps=5.0).video_TCHW)
+    with pytest.raises(FileNotFoundError):
+        media.read_frames(tmp_path / "none.mp4")

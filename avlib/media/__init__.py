@@ -9,7 +9,7 @@ from avlib.media.pictures import encode_jpeg, encode_png, read_image
 from avlib.media.sound import read_audio
 from avlib.media.source import MediaError, Source, name_of
 from avlib.media.streams import tracks
-from avlib.media.video import Clip, read_video
+from avlib.media.video import Clip, read_frames, read_video
 from avlib.media.write import Format, encode_audio, encode_wav, write_video, write_wav
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "encode_wav",
     "name_of",
     "read_audio",
+    "read_frames",
     "read_image",
     "read_video",
     "tracks",

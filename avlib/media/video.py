@@ -84,6 +84,23 @@ def read_video(
     return Clip(video_TCHW, placed(mono(stretches, name, allow_silent), rate, seen.begin, length), seen.fps)
 
 
+def read_frames(source: Source, fps: float | None = None, size: Size = None, video_stream: int = 0) -> Tensor:
+    """video_TCHW, float 0…1: the pictures of a whole video, whether it has sound or not; arguments as `read_video`.
+
+    Raises:
+        FileNotFoundError, MediaError: as `read_video`, but for what concerns sound.
+    """
+    name, part = name_of(source), _Part(fps, size, 0.0, None)
+    part.check()
+    with av_opened(source) as container:
+        video = stream_of(container, "video", video_stream, name)
+        seen = _Seen(video, part, name)
+        video.thread_type = "AUTO"
+        for _, frame, time in Reader(container, (video,), name).frames(math.inf):
+            seen.add(frame, time)
+        return seen.video()
+
+
 class _Part(NamedTuple):
     """What is to be read, as in `read_video`."""
 

@@ -79,7 +79,14 @@ CLAIMS = (
 # fmt: on
 SECONDS, FPS, FRAMES = 3.6, 10.0, 12
 """Of a clip; frames a second; of a window. The sampling rate is a multiple of the second."""
-LOOK: dict[str, Any] = {"tempo": (1.0, 2.5), "onset_from": 1.0, "drift": 0.03, "side": (0.5, 0.7)}
+LOOK: dict[str, Any] = {
+    "tempo": (1.0, 2.5),
+    "onset_from": 1.0,
+    "drift": 0.06,
+    "side": (0.5, 0.7),
+    "classes": 6,
+    "hue": 0.0,
+}
 HARD, SUPER_HARD = (FRAMES / FPS, SECONDS), (0.3, 0.9)
 """How far apart (s) windows begin: so far that they share nothing; so little that they overlap."""
 RATE = 3e-3
@@ -226,6 +233,8 @@ def synchronisable(method: Synchronisation, run: Run, show: Callable[[Batch], Ba
     return {"synchronisable AUC": synchrony.auc(*scores), "synchronisable, motion alone": synchrony.auc(*energies)}
 
 
+VIEWS = 4
+"""Windows of each clip that a probe is taught and asked with."""
 MOST = 4
 """Onsets of a window beyond which a probe counts no further."""
 
@@ -236,8 +245,9 @@ def probes(method: nn.Module, run: Run) -> dict[str, float]:
     for split in ("train", "val", "test"):
         clips = windows(run, split)
         row_B = torch.arange(len(clips))
-        seen_B = clips.starts(row_B, [HARD], seed=1)[:, 0]
-        parts.append(features(method, (clips.cut(part_B, seen_B[part_B]) for part_B in row_B.split(64))))
+        shown = torch.cat([torch.cat([row_B[:, None], clips.starts(row_B, [HARD], n)], 1) for n in range(VIEWS // 2)])
+        row_V, seen_V = torch.cat([shown[:, [0, 1]], shown[:, [0, 2]]]).unbind(1)
+        parts.append(features(method, map(clips.cut, row_V.split(64), seen_V.split(64))))
     scores: dict[str, float] = {}
     for name, sense in (("image_BD", "picture"), ("audio_BD", "sound")):
         for what, asked in (("onsets", onsets), ("tempo", fast), ("class", lambda part: part.label_B)):
