@@ -1,0 +1,156 @@
+"""What is asked of nets that shall tell when: verdicts on windows of two starts, delays, and what rhythm they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avlib.evaluate import exam, probe, synchrony
+from avlib.evaluate.features import Features, evaluating, features, join
+from avlib.types import Batch, Embedding
+from avlib.world.windows import Windows
+
+SECONDS, FPS, FRAMES = 3.6, 10.0, 12
+"""Of a clip; frames a second; of a window. The sampling rate is a multiple of the second."""
+HARD, SUPER_HARD = (FRAMES / FPS, SECONDS), (0.3, 0.9)
+"""How far apart (s) windows begin: so far that they share nothing; so little that they overlap."""
+Labelled = tuple[Tensor, Tensor]
+
+
+class Asked:
+    """Windows that a net has seen and heard: true pairs, and easy, hard and super-hard ones of the same pictures."""
+
+    def __init__(self, method: Any, clips: Windows, show: Callable[[Batch], Batch]) -> None:
+        self.method, self.clips, self.show = method, clips, show
+        self.row_B = torch.arange(len(clips))
+        self.true, self.false = {}, {}
+        for kind, gap in (("hard", HARD), ("super-hard", SUPER_HARD)):
+            seen_B, other_B = clips.starts(self.row_B, [gap]).unbind(1)
+            self.true[kind], self.false[kind] = self.score(seen_B, seen_B), self.score(seen_B, other_B)
+            if kind == "hard":
+                self.true["easy"], self.false["easy"] = self.true[kind], self.score(seen_B, seen_B, clips=1)
+
+    def score(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> Tensor:
+        """How well what is seen of each clip goes with what is heard of it, or of one some ``clips`` further on."""
+        found = []
+        with evaluating(self.method) as device:
+            for row_B in self.row_B.split(64):
+                batch: Batch = self.show(self.clips.cut(row_B, seen_B[row_B], heard_B[row_B])).blind().to(device)
+                found.append(self.method.embed(batch))
+            whole = join(found)
+            assert whole.audio_BD is not None
+            return self.method.compare(whole, Embedding(audio_BD=whole.audio_BD.roll(-clips, 0))).diagonal().cpu()
+
+    def auc(self, kind: str) -> float:
+        """Chance that a true pair scores above a false one of that kind."""
+        return synchrony.auc(self.true[kind], self.false[kind])
+
+
+KINDS = "easy", "hard", "super-hard"
+
+
+def verdicts(test: Asked, valid: Asked) -> dict[str, float]:
+    """Of each kind of negatives: AUC, how often a clip's own sound wins, and accuracy at validation's best threshold.
+
+    That threshold is one for all kinds: the best for true pairs against easy and hard ones, half and half.
+    """
+    true_B, false_B = valid.true["hard"], torch.cat([valid.false["easy"], valid.false["hard"]])
+    level_R = torch.cat([true_B, false_B])
+    right_R = (true_B >= level_R[:, None]).float().mean(1) + (false_B < level_R[:, None]).float().mean(1)
+    level = level_R[right_R.argmax()]
+    scores: dict[str, float] = {}
+    for kind in KINDS:
+        true_B, false_B = test.true[kind], test.false[kind]
+        right = ((true_B >= level).float().mean() + (false_B < level).float().mean()) / 2
+        wins = (true_B > false_B).float().mean() + (true_B == false_B).float().mean() / 2
+        scores |= {f"{kind} AUC": test.auc(kind), f"{kind} wins": float(wins), f"{kind} accuracy": float(right)}
+    return scores
+
+
+def offsets(asked: Asked) -> dict[str, float]:
+    """Mean score by how much too late (frames) the sound is, and how often the best of all delays is right within one.
+
+    What is seen is the middle of each clip; what is heard begins anywhere in it.
+    """
+    clips, middle = asked.clips, (asked.clips.margin + asked.clips.last) // 2
+    start_O = torch.arange(clips.margin, clips.last + 1)
+    seen_B = torch.full((len(clips),), middle)
+    score_BO = torch.stack([asked.score(seen_B, seen_B * 0 + start) for start in start_O], 1)
+    offset_O = middle - start_O
+    found = synchrony.offset_accuracy(score_BO, offset_O)
+    mean_O = score_BO.mean(0)
+    curve = {f"score at {int(n):+d}": float(mean_O[o]) for o, n in enumerate(offset_O) if n % 3 == 0}
+    return curve | {"offset accuracy": found.accuracy, "offset accuracy, luck": found.chance}
+
+
+VIEWS = 4
+"""Windows of each clip that a probe is taught and asked with."""
+SPANS = 6
+MOST = 4
+"""Onsets of a window beyond which a probe counts no further."""
+
+
+def probes(method: nn.Module, sets: Sequence[Windows]) -> dict[str, float]:
+    """Linear probes of either tower on the windows of training, validation and test.
+
+    Which thing, how many onsets, faster or slower than most: accuracy. When: whether a note begins within each of the
+    window's SPANS, the mean of the areas under their curves.
+    """
+    parts = []
+    for clips in sets:
+        row_B = torch.arange(len(clips))
+        shown = torch.cat([torch.cat([row_B[:, None], clips.starts(row_B, [HARD], n)], 1) for n in range(VIEWS // 2)])
+        row_V, seen_V = torch.cat([shown[:, [0, 1]], shown[:, [0, 2]]]).unbind(1)
+        parts.append(features(method, map(clips.cut, row_V.split(64), seen_V.split(64))))
+    middle = float(parts[0].truth.rhythm_BN[:, 0].median())  # type: ignore[index]
+    answers: dict[str, Callable[[Features], Tensor]] = {
+        "onsets": onsets, "tempo": lambda part: fast(part, middle), "class": lambda part: part.label_B,
+    }  # fmt: skip
+    scores: dict[str, float] = {}
+    for name, sense in (("image_BD", "picture"), ("audio_BD", "sound")):
+        rows = [getattr(part, name) for part in parts]
+        for what, told in answers.items():
+            scores[f"{sense} {what}"] = exam.probe_score(*zip(rows, map(told, parts), strict=True))
+        scores[f"{sense} when"] = beats(*zip(rows, map(begins, parts), strict=True))
+    return scores
+
+
+def beats(train: Labelled, valid: Labelled, test: Labelled) -> float:
+    """Mean over spans of the AUC of a linear probe for notes that begin there; C is the one that validation prefers."""
+    feature_BD = torch.cat([valid[0], test[0]])
+    found = []
+    for strength in exam.STRENGTHS:
+        areas = []
+        for span in range(SPANS):
+            label_B = torch.cat([valid[1][:, span], test[1][:, span]]).bool()
+            known = probe.linear_probe(train[0], train[1][:, span], feature_BD, label_B.long(), strength)
+            score_B = torch.from_numpy(known.score_BK[:, -1])
+            areas.append(
+                [
+                    synchrony.auc(score_B[part][label_B[part]], score_B[part][~label_B[part]])
+                    for part in (slice(len(valid[0])), slice(len(valid[0]), None))
+                ]
+            )
+        found.append(torch.tensor(areas).mean(0).tolist())
+    return float(max(found)[1])
+
+
+def begins(found: Features) -> Tensor:
+    """Does a note begin in each of SPANS equal parts of the window? int64 (B, SPANS)."""
+    begin_BE = found.truth.onset_BNE[:, 0]  # type: ignore[index]
+    at_BE = begin_BE * (SPANS * FPS / FRAMES)
+    return torch.stack([((at_BE >= n) & (at_BE < n + 1)).any(1) for n in range(SPANS)], 1).long()
+
+
+def onsets(found: Features) -> Tensor:
+    """How many notes of the thing begin within the window, counted up to MOST."""
+    begin_BE = found.truth.onset_BNE[:, 0]  # type: ignore[index]
+    return ((begin_BE >= 0) & (begin_BE < FRAMES / FPS)).sum(1).clamp(max=MOST)
+
+
+def fast(found: Features, middle: float) -> Tensor:
+    """Does the thing play faster than that (notes/s)? int64 (B,)."""
+    return (found.truth.rhythm_BN[:, 0] > middle).long()  # type: ignore[index]
