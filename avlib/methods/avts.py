@@ -71,10 +71,9 @@ class Synchronisation(nn.Module):
             self.logit = nn.Linear(128, 1)
 
     def embed(self, batch: Batch) -> Embedding:
-        """Embeddings of what is seen and of what is heard, each of length 1."""
-        if batch.video_BTCHW is None:
-            raise ValueError("AVTS needs videos: a picture does not tell when")
-        image_BDT = self.eye(batch.video_BTCHW).amax((3, 4))
+        """Embeddings of what is seen and of what is heard, each of length 1; a picture is a film of one frame."""
+        video_BTCHW = batch.frame_BCHW[:, None] if batch.video_BTCHW is None else batch.video_BTCHW
+        image_BDT = self.eye(video_BTCHW).amax((3, 4))
         audio_BDT = self.ear(self.mel(batch.wave_BS)).mean(2)
         image_BD, audio_BD = (
             nn.functional.normalize(head(in_bins(map_BDT, self.bins)).flatten(1), dim=1)

@@ -183,6 +183,13 @@ def test_embeddings_have_length_one_and_scores_are_distances(batch: Batch) -> No
     assert float(verdict.compare(found, found)[2, 5]) == pytest.approx(float(one), abs=1e-6)
 
 
+def test_a_picture_is_a_film_in_which_nothing_moves(batch: Batch) -> None:
+    still = avts.still(batch)
+    picture = replace(batch, video_BTCHW=None, image_BCHW=batch.frame_BCHW)
+    method = make().eval()
+    assert method.embed(picture).image_BD.shape == method.embed(still).image_BD.shape  # type: ignore[union-attr]
+
+
 def test_the_truth_is_never_read(windows: Windows) -> None:
     stream = Pairs(windows, 8, [(1.2, 3.6)])
     for settings in ({}, {"loss": "cross-entropy"}):
@@ -207,7 +214,7 @@ def test_bad_input_is_named(batch: Batch) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             make(**settings)
-    with pytest.raises(ValueError, match="does not tell when"):
+    with pytest.raises(ValueError, match="neither a picture nor a video"):
         make().embed(replace(batch, video_BTCHW=None))
     with pytest.raises(ValueError, match="without any hard pair"):
         make().loss(batch.select([0, 1, 2]), 0)
