@@ -154,23 +154,20 @@ def measure(method: nn.Module, run: Run, arm: str = "curriculum") -> dict[str, f
     scores = verdicts(test, valid) | offsets(test)
     scores |= {"new: hard AUC": Asked(method, windows(run, "test", hands="own"), show).auc("hard")}
     scores |= {"steady: hard AUC": Asked(method, windows(run, "test", steady=True), show).auc("hard")}
-    scores |= synchronisable(method, run, show) | probes(
+    scores |= synchronisable(test, Asked(method, windows(run, "test", voiceover=1.0), show)) | probes(
         method, [windows(run, split) for split in ("train", "val", "test")]
     )
     return scores | run.exam(method, (), video=True, seconds=FRAMES / FPS, fps=FPS, motion=1.0, **LOOK)
 
 
-def synchronisable(method: Synchronisation, run: Run, show: Callable[[Batch], Batch]) -> dict[str, float]:
+def synchronisable(own: Asked, dubbed: Asked) -> dict[str, float]:
     """Can this clip be in time at all? AUC of clips with their sound over others dubbed with a thing that is not seen.
 
     Beside it what motion alone tells, the mean change from frame to frame: nothing, since the dubbed things move too.
     """
-    own, dubbed = windows(run, "test"), windows(run, "test", voiceover=1.0)
-    half = len(own) // 2
-    scores, energies = [], []
-    for clips, part in ((own, slice(None, half)), (dubbed, slice(half, None))):
-        asked = Asked(method, clips, show)
-        scores.append(asked.true["hard"][part])
-        change_B = clips.video_MTCHW[part].float().diff(dim=1).abs().mean((1, 2, 3, 4))
-        energies.append(change_B)
-    return {"synchronisable AUC": synchrony.auc(*scores), "synchronisable, motion alone": synchrony.auc(*energies)}
+    half = len(own.clips) // 2
+    score_H, energy_H = [], []
+    for asked, part in ((own, slice(None, half)), (dubbed, slice(half, None))):
+        score_H.append(asked.in_time()[part])
+        energy_H.append(asked.clips.video_MTCHW[part].float().diff(dim=1).abs().mean((1, 2, 3, 4)))
+    return {"synchronisable AUC": synchrony.auc(*score_H), "synchronisable, motion alone": synchrony.auc(*energy_H)}

@@ -26,12 +26,17 @@ class Asked:
     def __init__(self, method: Any, clips: Windows, show: Callable[[Batch], Batch]) -> None:
         self.method, self.clips, self.show = method, clips, show
         self.row_B = torch.arange(len(clips))
-        self.true, self.false = {}, {}
-        for kind, gap in (("hard", HARD), ("super-hard", SUPER_HARD)):
-            seen_B, other_B = clips.starts(self.row_B, [gap]).unbind(1)
-            self.true[kind], self.false[kind] = self.score(seen_B, seen_B), self.score(seen_B, other_B)
-            if kind == "hard":
-                self.true["easy"], self.false["easy"] = self.true[kind], self.score(seen_B, seen_B, clips=1)
+        self._found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def pair(self, kind: str) -> tuple[Tensor, Tensor]:
+        """Scores of each clip's true pair, and of a false one of that kind with the same picture; found once."""
+        if kind not in self._found:
+            seen_B, other_B = self.clips.starts(self.row_B, [SUPER_HARD if kind == "super-hard" else HARD]).unbind(1)
+            if kind == "easy":
+                self._found[kind] = self.pair("hard")[0], self.score(seen_B, seen_B, clips=1)
+            else:
+                self._found[kind] = self.score(seen_B, seen_B), self.score(seen_B, other_B)
+        return self._found[kind]
 
     def score(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> Tensor:
         """How well what is seen of each clip goes with what is heard of it, or of one some ``clips`` further on."""
@@ -44,9 +49,14 @@ class Asked:
             assert whole.audio_BD is not None
             return self.method.compare(whole, Embedding(audio_BD=whole.audio_BD.roll(-clips, 0))).diagonal().cpu()
 
+    def in_time(self) -> Tensor:
+        """Scores of one window a clip with its own sound."""
+        seen_B = self.clips.starts(self.row_B, [HARD])[:, 0]
+        return self.score(seen_B, seen_B)
+
     def auc(self, kind: str) -> float:
         """Chance that a true pair scores above a false one of that kind."""
-        return synchrony.auc(self.true[kind], self.false[kind])
+        return synchrony.auc(*self.pair(kind))
 
 
 KINDS = "easy", "hard", "super-hard"
@@ -57,13 +67,13 @@ def verdicts(test: Asked, valid: Asked) -> dict[str, float]:
 
     That threshold is one for all kinds: the best for true pairs against easy and hard ones, half and half.
     """
-    true_B, false_B = valid.true["hard"], torch.cat([valid.false["easy"], valid.false["hard"]])
+    true_B, false_B = valid.pair("hard")[0], torch.cat([valid.pair("easy")[1], valid.pair("hard")[1]])
     level_R = torch.cat([true_B, false_B])
     right_R = (true_B >= level_R[:, None]).float().mean(1) + (false_B < level_R[:, None]).float().mean(1)
     level = level_R[right_R.argmax()]
     scores: dict[str, float] = {}
     for kind in KINDS:
-        true_B, false_B = test.true[kind], test.false[kind]
+        true_B, false_B = test.pair(kind)
         right = ((true_B >= level).float().mean() + (false_B < level).float().mean()) / 2
         wins = (true_B > false_B).float().mean() + (true_B == false_B).float().mean() / 2
         scores |= {f"{kind} AUC": test.auc(kind), f"{kind} wins": float(wins), f"{kind} accuracy": float(right)}
@@ -71,18 +81,19 @@ def verdicts(test: Asked, valid: Asked) -> dict[str, float]:
 
 
 def offsets(asked: Asked) -> dict[str, float]:
-    """Mean score by how much too late (frames) the sound is, and how often the best of all delays is right within one.
+    """Mean score by how much too late (frames) the sound is, and how often the best delay is none.
 
-    What is seen is the middle of each clip; what is heard begins anywhere in it.
+    What is seen is the middle of each clip; what is heard begins at every third frame.
     """
     clips, middle = asked.clips, (asked.clips.margin + asked.clips.last) // 2
-    start_O = torch.arange(clips.margin, clips.last + 1)
+    start_O = torch.arange(middle % 3, clips.last + 1, 3)
+    start_O = start_O[start_O >= clips.margin]
     seen_B = torch.full((len(clips),), middle)
     score_BO = torch.stack([asked.score(seen_B, seen_B * 0 + start) for start in start_O], 1)
     offset_O = middle - start_O
-    found = synchrony.offset_accuracy(score_BO, offset_O)
+    found = synchrony.offset_accuracy(score_BO, offset_O, tolerance=0.0)
     mean_O = score_BO.mean(0)
-    curve = {f"score at {int(n):+d}": float(mean_O[o]) for o, n in enumerate(offset_O) if n % 3 == 0}
+    curve = {f"score at {int(n):+d}": float(mean_O[o]) for o, n in enumerate(offset_O)}
     return curve | {"offset accuracy": found.accuracy, "offset accuracy, luck": found.chance}
 
 

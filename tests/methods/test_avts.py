@@ -274,11 +274,13 @@ class Knows:
     """Scores of an invented net: as given."""
 
     def __init__(self, true: list[float], easy: list[float], hard: list[float]) -> None:
-        self.true = {kind: torch.tensor(true) for kind in timing.KINDS}
-        self.false = {"easy": torch.tensor(easy), "hard": torch.tensor(hard), "super-hard": torch.tensor(hard)}
+        self.true, self.easy, self.hard = torch.tensor(true), torch.tensor(easy), torch.tensor(hard)
+
+    def pair(self, kind: str) -> tuple[Tensor, Tensor]:
+        return self.true, self.easy if kind == "easy" else self.hard
 
     def auc(self, kind: str) -> float:
-        return synchrony.auc(self.true[kind], self.false[kind])
+        return synchrony.auc(*self.pair(kind))
 
 
 def test_a_threshold_is_chosen_for_both_kinds_on_validation() -> None:
@@ -314,12 +316,12 @@ def numbered(clips: int = 30) -> Windows:
 def test_who_knows_the_time_is_always_right_and_offsets_are_delays() -> None:
     asked = timing.Asked(Clockwork(dim=12), numbered(), lambda batch: batch)
     assert all(asked.auc(kind) == 1 for kind in timing.KINDS)
-    assert all(bool((asked.true[kind] == 0).all()) for kind in timing.KINDS)
+    assert all(bool((asked.pair(kind)[0] == 0).all()) for kind in timing.KINDS)
     # 12 frames and more between the starts of hard pairs, 3 to 9 of super-hard ones; easy ones are other clips
-    assert float(asked.false["hard"].max()) <= -12 and -9 <= float(asked.false["super-hard"].min())
-    assert float(asked.false["super-hard"].max()) <= -3 and float(asked.false["easy"].max()) < -50
+    assert float(asked.pair("hard")[1].max()) <= -12 and -9 <= float(asked.pair("super-hard")[1].min())
+    assert float(asked.pair("super-hard")[1].max()) <= -3 and float(asked.pair("easy")[1].max()) < -50
     curve = timing.offsets(asked)
-    assert curve["offset accuracy"] == 1 and curve["offset accuracy, luck"] == pytest.approx(3 / 25)
+    assert curve["offset accuracy"] == 1 and curve["offset accuracy, luck"] == pytest.approx(1 / 9)
     assert {name: value for name, value in curve.items() if name.startswith("score")} == {
         f"score at {n:+d}": -abs(n) for n in range(-12, 13, 3)
     }
