@@ -94,9 +94,10 @@ colour none was learnt and time was all there was. Six classes in their own colo
 clips can; drift .06 keeps all arms between chance and certainty. Tried on validation clips of seed 11, in this order.
 """
 RATE = 1e-2
-"""Largest learning rate of the one-cycle schedule, of every arm: of 3e-3 and 1e-2 the better one for the curriculum,
-for easy negatives alone and for cross-entropy, by the AUC of hard pairs of validation clips of seed 11, which is in no
-record. The share of hard negatives is the paper's as we remember it; margin, width and 400 steps are guesses."""
+"""Largest learning rate of the one-cycle schedule, of every arm: of 3e-3 and 1e-2 the better one for the curriculum, by
+the AUC of hard pairs of validation clips of seed 11, which is in no record; provisional for cross-entropy, whose rates
+are not tried yet in this world. The share of hard negatives is the paper's as we remember it; margin, width and steps
+are guesses."""
 
 
 def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any) -> Windows:
