@@ -1,0 +1,217 @@
+"""How instance discrimination (AVID) and its robust form (Robust-xID) are trained and judged here.
+
+    avlib train xid --profile cpu
+    avlib claims xid --profile cpu
+
+A fixed set of clips of one thing each, since each has its place in memory, seen and heard a little otherwise each time.
+In some arms a quarter or a half of them have another thing's sound (faulty positives); in some there are four kinds of
+things, so that every fourth clip would be as good a partner (faulty negatives). Who is judged is asked about clips
+without faults. Beside the common exam: does memory tell wrong pairs from right ones (AUC), how far are both trusted,
+how much of the soft targets is on clips of the same kind, and how many of the first pictures, or sounds, that are found
+among the training's are of the right thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avlib.claims import Chain, Claim, Contrast
+from avlib.evaluate import retrieval, synchrony
+from avlib.evaluate.features import features
+from avlib.experiment import Arm, Batches, Clips, Run
+from avlib.matching import cosine
+from avlib.methods.xid import InstanceDiscrimination
+from avlib.methods.xid_memory import ESTIMATORS
+from avlib.rounds import settle
+from avlib.types import Batch
+from avlib.world.variation import Varied
+
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 16, "steps": 12, "count": 256, "eval_count": 128},
+    "cpu": {"steps": 900, "size": 48, "count": 2048},
+    "gpu": {"size": 96, "count": 8192, "eval_count": 1024},
+}
+CURVE = (0.0, 0.5, 0.25)
+"""Where weights are half way up (deviations from the mean agreement), how gently they rise, and the least of them."""
+DIALS = {
+    "bootstrapping": (0.5, 0.1, 0.2),
+    "swapped": (0.5, 0.1, 0.2),
+    "neighbours": (0.5, 0.1, 0.2),
+    "cycle": (0.5, 0.1, 0.2),
+    "uniform": (0.5, 0.1, 0.2),
+    "oracle": (0.5, 0.1, 0.2),
+}
+"""Lambda, tau_s and tau_t of each kind of soft targets."""
+HALF, QUARTER, FEW = {"voiceover": 0.5}, {"voiceover": 0.25}, {"classes": 4}
+
+
+def _trust(kind: str = "agreement") -> dict[str, Any]:
+    return {"trust": kind, "curve": CURVE}
+
+
+def _soft(kind: str = "cycle") -> dict[str, Any]:
+    return {"targets": kind, "dials": DIALS[kind]}
+
+
+ARMS = {
+    "xID": Arm(),
+    "RxID": Arm(build=_trust()),
+    "NCE, frozen normaliser": Arm(build={"criterion": "NCE, frozen"}),
+    "NCE, running normaliser": Arm(build={"criterion": "NCE, running"}),
+    "self": Arm(build={"positives": "self"}),
+    "joint": Arm(build={"positives": "joint"}),
+    "shuffled pairs": Arm(shuffled=True),
+    "untrained": Arm(steps=0),
+    "¼ wrong: xID": Arm(world=QUARTER),
+    "¼ wrong: RxID": Arm(build=_trust(), world=QUARTER),
+    "¼ wrong: oracle": Arm(build=_trust("oracle"), world=QUARTER),
+    "½ wrong: xID": Arm(world=HALF),
+    "½ wrong: RxID": Arm(build=_trust(), world=HALF),
+    "½ wrong: soft targets": Arm(build=_soft(), world=HALF),
+    "½ wrong: both": Arm(build=_trust() | _soft(), world=HALF),
+    "½ wrong: permuted": Arm(build=_trust("permuted"), world=HALF),
+    "½ wrong: oracle": Arm(build=_trust("oracle"), world=HALF),
+    "few: xID": Arm(world=FEW),
+    **{f"few: {kind}": Arm(build=_soft(kind), world=FEW) for kind in (*ESTIMATORS, "uniform", "oracle")},
+}
+CHANCE = {"wrong pairs found": 0.5, "known: pairs": 0.5, "new: pairs": 0.5}
+_AVID, _ROBUST, _METRIC = "morgado2021audio", "morgado2021robust", "known: image probe"
+# fmt: off
+CLAIMS = (
+    Claim("Where half of the pairs are wrong, weights help",
+          _METRIC, "½ wrong: RxID", "½ wrong: xID", _ROBUST, "weights", primary=True),
+    Claim("It is whose weights they are that helps, not that there are weights",
+          _METRIC, "½ wrong: RxID", "½ wrong: permuted", "ours: the dullest explanation", "weights", primary=True),
+    Claim("Where no pair is wrong, weights do no harm",
+          _METRIC, "RxID", "xID", _ROBUST, "harm", margin=0.03, kind="not worse", primary=True),
+    Claim("Where there are few kinds of things, soft targets help",
+          _METRIC, "few: cycle", "few: xID", _ROBUST, "soft", primary=True),
+    Claim("It is whom they share with that helps, not that they share",
+          _METRIC, "few: cycle", "few: uniform", "ours: the dullest explanation", "soft"),
+    Contrast("The more pairs are wrong, the more weights help",
+             (_METRIC, "½ wrong: RxID", "½ wrong: xID"), (_METRIC, "RxID", "xID"), _ROBUST, "dose"),
+    Claim("Who knows which pairs are wrong does better still",
+          _METRIC, "½ wrong: oracle", "½ wrong: RxID", "ours: the bound", "weights"),
+    Claim("Where a quarter of the pairs are wrong, weights help",
+          _METRIC, "¼ wrong: RxID", "¼ wrong: xID", _ROBUST, "dose"),
+    Chain("Wrong pairs spoil the lesson: none, a quarter, half of them",
+          _METRIC, ("xID", "¼ wrong: xID", "½ wrong: xID"), _ROBUST, "dose"),
+    Claim("Memory tells wrong pairs from right ones",
+          "wrong pairs found", "½ wrong: RxID", "chance", _ROBUST, "detect"),
+    Claim("Weights and soft targets together do better than weights alone",
+          _METRIC, "½ wrong: both", "½ wrong: RxID", _ROBUST, "both"),
+    Claim("Weights and soft targets together do better than soft targets alone",
+          _METRIC, "½ wrong: both", "½ wrong: soft targets", _ROBUST, "both"),
+    Chain("Estimators: cycle, swapped, bootstrapping, none",
+          _METRIC, ("few: cycle", "few: swapped", "few: bootstrapping", "few: xID"), f"{_ROBUST}, by memory", "order"),
+    Chain("Estimators: cycle, neighbours, bootstrapping",
+          _METRIC, ("few: cycle", "few: neighbours", "few: bootstrapping"), f"{_ROBUST}, by memory", "order"),
+    Claim("Who knows which clips are of a kind does better still",
+          _METRIC, "few: oracle", "few: cycle", "ours: the bound", "soft"),
+    Claim("Soft targets lie on clips of the same kind",
+          "shared with its kind", "few: cycle", "few: uniform", _ROBUST, "shared"),
+    Claim("To look for the other sense teaches the eye more than to look for the same",
+          _METRIC, "xID", "self", _AVID, "across"),
+    Claim("To look for both does not teach the eye more than to look for the other sense",
+          _METRIC, "xID", "joint", _AVID, "across"),
+    Claim("A choice among all teaches more than to tell each from noise",
+          _METRIC, "xID", "NCE, frozen normaliser", "ours", "noise"),
+    Claim("A normaliser that moves with the scores teaches more than a frozen one",
+          _METRIC, "NCE, running normaliser", "NCE, frozen normaliser", "github.com/HobbitLong/CMC, issue 23", "noise"),
+    Claim("It is the sound of its own picture that teaches the eye",
+          _METRIC, "xID", "shuffled pairs", "ours: the dullest explanation", "seen"),
+    Claim("Training teaches the eye, not the net that it began with",
+          _METRIC, "xID", "untrained", "ours", "seen"),
+    Claim("Control: with shuffled pairs there is nothing to learn",
+          "known: pairs", "shuffled pairs", "chance", "ours", "shuffled", margin=0.05, kind="equal"),
+)
+# fmt: on
+LOOK: dict[str, Any] = {"side": (0.5, 0.75)}
+"""Things fill half of the picture and more, since a picture has few pixels."""
+MOVING: dict[str, Any] = {"video": True, "motion": 1.0, "drift": 0.08}
+"""In full size there are videos of things that move as they sound."""
+SIZE: dict[str, Any] = {"hop": 320, "temperature": 0.07}
+RATE = 5e-3
+"""Largest learning rate of the one-cycle schedule."""
+WARMUP = 0.3
+"""Part of the steps in which all pairs are trusted, and nobody has another partner."""
+
+
+def dials(run: Run, arm: str = "xID") -> dict[str, Any]:
+    """The dials of an arm's world, but for what is wrong in it; which classes there are, where few, is the seed's."""
+    few = {name: value for name, value in ARMS[arm].world.items() if name == "classes"}
+    chosen = few | {"class_seed": run.seed + 1} if few else {}
+    return LOOK | (MOVING if run.budget.full else {}) | chosen
+
+
+def clips(run: Run, arm: str = "xID") -> Clips:
+    """The training set of an arm."""
+    return run.clips(run.world("solo", **dials(run, arm) | dict(ARMS[arm].world)), shuffled=ARMS[arm].shuffled)
+
+
+def train(run: Run, arm: str = "xID") -> InstanceDiscrimination:
+    """Train one arm. Oracles are told which pairs are wrong, and what each clip is of."""
+    how, seen = ARMS[arm], clips(run, arm)
+    method, steps = build(run, **how.build), run.steps(how)
+    if "oracle" in (how.build.get("trust"), how.build.get("targets")):
+        method.memory.tell(~faulty(seen.whole), seen.whole.truth.label_B)
+    if not steps:
+        settle(method, seen.batches())
+    stream: Batches = Varied(run.stream(seen), run.seed)
+    run.fit(method, stream, steps, RATE)
+    return method
+
+
+def build(run: Run, **settings: Any) -> InstanceDiscrimination:
+    """The net at the size of a run's profile, with a place in memory for each clip."""
+    given = SIZE | {"full": run.budget.full, "warmup": int(WARMUP * run.budget.steps)} | settings
+    return run.build(InstanceDiscrimination, run.budget.count, **given)
+
+
+def faulty(batch: Batch) -> Tensor:
+    """bool (B,): whose sound is another thing's."""
+    assert batch.truth.faulty_B is not None
+    return batch.truth.faulty_B
+
+
+def measure(method: nn.Module, run: Run, arm: str = "xID") -> dict[str, float]:
+    """Every number of the chapter."""
+    assert isinstance(method, InstanceDiscrimination)
+    whole, shown = clips(run, arm).whole, dials(run, arm)
+    scores = doubted(method, faulty(whole)) | shared(method, whole.truth.label_B)
+    train = features(method, run.batches(run.world("solo", **shown)))
+    for begin, hands in (("known: ", "known"), ("new: ", "new")):
+        test = features(method, run.batches(run.world("solo", "test", hands=hands, **shown)))
+        senses = {f"{begin}picture": "image_BD"} | ({"sound": "audio_BD"} if hands == "known" else {})
+        for what, field in senses.items():
+            sim_QN = cosine(getattr(test, field), getattr(train, field))
+            found = retrieval.by_label(sim_QN, test.label_B, train.label_B, (1, 5, 20))
+            scores |= {f"{what} found, R@{k}": value for k, value in found.recall.items()}
+    return scores | run.exam(method, (), **shown)
+
+
+def doubted(method: InstanceDiscrimination, wrong_M: Tensor) -> dict[str, float]:
+    """How well agreement in memory tells right from wrong pairs (AUC), and the mean weights, if any is wrong."""
+    if not wrong_M.any():
+        return {}
+    agree_M, weight_M = method.memory.agreement().cpu(), method.memory.weights().cpu()
+    means = {name: float(weight_M[row_M].mean()) for name, row_M in (("right", ~wrong_M), ("wrong", wrong_M))}
+    found = synchrony.auc(agree_M[~wrong_M], agree_M[wrong_M])
+    return {"wrong pairs found": found} | {f"weight of {name} pairs": mean for name, mean in means.items()}
+
+
+def shared(method: InstanceDiscrimination, kind_M: Tensor) -> dict[str, float]:
+    """How much of the soft targets others have, and how much of that those of the same kind, if there are any."""
+    if method.memory.targets == "none":
+        return {}
+    index_B = torch.arange(min(512, len(kind_M)))
+    same_BM = kind_M[index_B, None] == kind_M
+    found = []
+    for target_BM in method.memory.partners(index_B.to(method.memory.order_M)):
+        other_BM = target_BM.cpu().scatter(1, index_B[:, None], 0.0)
+        found.append((float(other_BM.sum(1).mean()), float((other_BM * same_BM).sum() / other_BM.sum())))
+    others, kin = (sum(column) / 2 for column in zip(*found))
+    return {"shared with others": others, "shared with its kind": kin}
