@@ -31,7 +31,8 @@ class InstanceDiscrimination(nn.Module):
     """Two towers, each with a projection to the sphere, and the memory of what they last made of every clip.
 
     Where we differ from the papers. Still pictures and small nets at ``cpu``; the softmax runs over the whole bank, and
-    NCE draws clips with replacement; mean and deviation of the agreement are taken anew each step.
+    NCE draws clips with replacement; mean and deviation of the agreement are taken anew each step; projections are
+    normalised over the batch, without which all clips begin, and for hundreds of steps stay, in one place of the sphere.
 
     Args:
         clips: M, how many there are.
@@ -110,5 +111,5 @@ class InstanceDiscrimination(nn.Module):
 
 
 def _projection(*sizes: int) -> nn.Sequential:
-    layers = [layer for i, o in itertools.pairwise(sizes) for layer in (nn.Linear(i, o), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
+    steps = [(nn.Linear(i, o), nn.BatchNorm1d(o), nn.ReLU()) for i, o in itertools.pairwise(sizes)]
+    return nn.Sequential(*itertools.chain(*steps))[:-1]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from avlib import experiment
 from avlib.evaluate import synchrony
@@ -173,7 +174,6 @@ def test_nce_at_equal_scores_has_its_closed_form(batch: Batch) -> None:
     method = method_of(criterion="NCE, frozen", negatives=1024)
     for head in method.heads.values():
         torch.nn.init.zeros_(head[-1].weight)
-        torch.nn.init.zeros_(head[-1].bias)
     assert float(method.loss(batch, 0)["loss"].detach()) == pytest.approx(2 * 7.93196, abs=1e-4)
     assert float(method.normaliser) == pytest.approx(1)
 
@@ -302,11 +302,9 @@ def test_before_the_warm_up_ends_it_is_plain(batch: Batch) -> None:
 def test_rows_of_other_processes_are_sought_and_remembered(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of two processes of half a batch each, whose other half is handed over."""
     whole = method_of(trust="agreement", targets="cycle", positives="joint")
-    for norm in (m for m in whole.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-        norm.eval()  # of the whole batch, `distributed.synchronised` would see to
     half = method_of(trust="agreement", targets="cycle", positives="joint")
-    for norm in (m for m in half.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-        norm.eval()
+    for norm in (part for net in (whole, half) for part in net.modules() if isinstance(part, _BatchNorm)):
+        norm.eval()  # `distributed.synchronised` sees to it that they know the whole batch
     expected = whole.loss(batch, 0)["loss"]
     with torch.no_grad():
         rest = half.embed(batch.select(list(range(12, 24))))
