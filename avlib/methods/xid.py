@@ -1,7 +1,7 @@
 """Audio-visual instance discrimination (AVID), and its robust form (Morgado, Misra & Vasconcelos, both CVPR 2021).
 
 Which of all sounds is this picture's own, and which of all pictures this sound's? Where a pair doesn't belong together
-(a faulty positive), or others belong as well (faulty negatives), what is remembered of the clips says so: `xid_memory`.
+(a faulty positive), or others belong as well (faulty negatives), the memory of all clips says so: see `xid_weights`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from avlib.distributed import gather
 from avlib.encoders import AudioConv9, AudioSmall, ImageSmall, VideoR2Plus1D18, pool_max
 from avlib.errors import unknown
 from avlib.matching import unit
-from avlib.methods.xid_memory import SENSES, Dials, Memory
+from avlib.methods.xid_memory import SENSES, Memory
+from avlib.methods.xid_weights import Dials
 from avlib.types import Batch, Embedding
 
 ACROSS, WITHIN = (("image", "audio"), ("audio", "image")), (("image", "image"), ("audio", "audio"))
@@ -28,11 +29,11 @@ CRITERIA = {"softmax": 0.0, "NCE, frozen": 0.0, "NCE, running": 0.01}
 
 
 class InstanceDiscrimination(nn.Module):
-    """Two towers, each with a projection to the sphere, and the memory of what they last made of every clip.
+    """Two towers, each with a projection to the sphere, and a memory of what they last made of every clip.
 
     Where we differ from the papers. Still pictures and small nets at ``cpu``; the softmax runs over the whole bank, and
     NCE draws clips with replacement; mean and deviation of the agreement are taken anew each step; projections are
-    normalised over the batch, without which all clips begin, and for hundreds of steps stay, in one place of the sphere.
+    normalised over the batch, without which all clips begin in one place of the sphere, and long stay there.
 
     Args:
         clips: M, how many there are.

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from avlib.claims import Chain, Claim, Contrast
 from avlib.evaluate import retrieval, synchrony
 from avlib.evaluate.features import features
-from avlib.experiment import Arm, Batches, Clips, Run
+from avlib.experiment import Arm, Clips, Run
 from avlib.matching import cosine
 from avlib.methods.xid import InstanceDiscrimination
-from avlib.methods.xid_memory import ESTIMATORS
+from avlib.methods.xid_weights import ESTIMATORS
 from avlib.rounds import settle
 from avlib.types import Batch
 from avlib.world.variation import Varied
@@ -134,8 +134,8 @@ LOOK: dict[str, Any] = {"side": (0.5, 0.75)}
 MOVING: dict[str, Any] = {"video": True, "motion": 1.0, "drift": 0.08}
 """In full size there are videos of things that move as they sound."""
 SIZE: dict[str, Any] = {"hop": 320, "temperature": 0.07}
-RATE = 5e-3
-"""Largest learning rate of the one-cycle schedule."""
+RATE, FULL_RATE = 5e-3, 1e-3
+"""Largest learning rates of the one-cycle schedule, of the small and of the larger nets (the latter is a guess)."""
 WARMUP = 0.3
 """Part of the steps in which all pairs are trusted, and nobody has another partner."""
 
@@ -160,8 +160,9 @@ def train(run: Run, arm: str = "xID") -> InstanceDiscrimination:
         method.memory.tell(~faulty(seen.whole), seen.whole.truth.label_B)
     if not steps:
         settle(method, seen.batches())
-    stream: Batches = Varied(run.stream(seen), run.seed)
-    run.fit(method, stream, steps, RATE)
+    stream = run.stream(seen)
+    varied = Varied(lambda step: stream(step).to(run.device), run.seed)
+    run.fit(method, varied, steps, FULL_RATE if run.budget.full else RATE)
     return method
 
 
