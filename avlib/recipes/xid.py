@@ -43,9 +43,9 @@ There lambda (1/4, 1/2, 3/4) and tau_s (.05, .1, .2) were tried with each estima
 choice made for all of them."""
 HALF, QUARTER = {"voiceover": 0.5}, {"voiceover": 0.25}
 FEW, FEWER = {"classes": 4, "backdrop": 1.0, "hue": 1.0, "side": (0.3, 0.5)}, 4
-"""Few kinds of things, small ones before photographs in any colour, and a fourth of the clips: each is seen so often that
-it can be told from others of its kind, but only by heart. (Of four times as many, nobody learns single clips by heart,
-and then faulty negatives cost little: they push in all directions alike.)"""
+"""Few kinds of things, small ones before photographs in any colour, and a fourth of the clips: each is seen so often
+that it can be told from others of its kind, but only by heart. (Of four times as many, nobody learns single clips by
+heart, and then faulty negatives cost little: they push in all directions alike.)"""
 
 
 def _trust(kind: str = "agreement") -> dict[str, Any]:
@@ -146,7 +146,7 @@ RATES = dict.fromkeys(("½ wrong: permuted", "½ wrong: both", "½ wrong: oracle
 """Those of single arms. Everything here was chosen on validation clips of seed 11, which no record holds, with the same
 faults as in training, by how often a clip's own sound scores above others': without a label. Each arm was trained with
 5e-3, 1e-2 and 2e-2 (a quarter of wrong pairs: as none; soft targets and oracles: with two of them); xID, its weights
-and permuted ones also with 2.5e-3, and with 5e-3 and 1e-2 on seed 12. Temperatures of .07, .15 and .3 were tried for xID."""
+and permuted ones also with 2.5e-3, and with 5e-3 and 1e-2 on seed 12. For xID temperatures of .07, .15 and .3, too."""
 WARMUP = 0.3
 """Part of the steps in which all pairs are trusted, and nobody has another partner."""
 
