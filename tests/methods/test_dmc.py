@@ -19,7 +19,8 @@ from avlib.evaluate.features import join
 from avlib.methods import dmc_clusters as clusters
 from avlib.methods.dmc import MultimodalClustering
 from avlib.methods.dmc_simple import SimplifiedClustering, apart, nearest
-from avlib.recipes import dmc
+from avlib.methods.l3 import LookListenLearn
+from avlib.recipes import dmc, dmc_real
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
@@ -422,6 +423,12 @@ def test_match_is_the_share_of_wins_and_an_untrained_net_is_near_luck(world: Wor
     found = components.look(MAKERS["components"]().eval(), clips)
     assert 0.35 < found["match"] < 0.65
     assert found["component over foreign"] == found["component"] - found["component, foreign"]
+
+
+def test_features_of_recordings_are_as_wide_as_those_of_the_other_net(run: experiment.Run) -> None:
+    nets = [dmc.build(run), run.build(LookListenLearn, dim=64, width=16, hop=320)]
+    rows = [dmc_real.sound_features(net, torch.rand(3, 80_000) - 0.5) for net in nets]
+    assert [row.shape for row in rows] == [(3, 5, 12 * 64)] * 2 and not torch.equal(*rows)
 
 
 def learnt(seed: int) -> dict[str, float]:
