@@ -102,7 +102,7 @@ def _alone(method: nn.Module, batch: Batch) -> Iterator[tuple[str, Tensor]]:
 
 
 class Sides(NamedTuple):
-    """How often each thing's own place wins (``each``, ties count half), and how often both things' do (``both``)."""
+    """How often each thing's own place wins (``each``), and both things' do (``both``); ties up to 1e-6 count half."""
 
     each: float
     both: float
@@ -165,7 +165,7 @@ def sides(lies_BNN: Tensor) -> Sides:
     if not len(kept_BNN):
         raise ValueError("sides has no clip to judge")
     gap_BN = torch.stack([kept_BNN[:, 0, 0] - kept_BNN[:, 0, 1], kept_BNN[:, 1, 1] - kept_BNN[:, 1, 0]], 1)
-    win_BN = (gap_BN > 0).double() + (gap_BN == 0).double() / 2
+    win_BN = (gap_BN > localize.FLAT).double() + (gap_BN.abs() <= localize.FLAT).double() / 2
     return Sides(float(win_BN.mean()), float(win_BN.prod(1).mean()))
 
 
