@@ -432,16 +432,16 @@ def test_features_of_recordings_are_as_wide_as_those_of_the_other_net(run: exper
 
 
 def learnt(seed: int) -> dict[str, float]:
-    """How often a duet's own sound matches better, and how its components point."""
-    dials = {"classes": 4, "side": (0.42, 0.46), "hue": 0.0, "gain": (0.0, 0.0), "backdrop": 0.0, "hands": "known"}
-    train, test = (World("orchestra", "duet", split, seed=seed, size=32, **dials) for split in ("train", "test"))
+    """How often a clip's own sound matches better than others', and what points; in clips of one thing."""
+    dials = {"classes": 8, "side": (0.42, 0.46), "hue": 0.0, "gain": (0.0, 0.0), "backdrop": 0.0, "hands": "known"}
+    train, test = (World("orchestra", "solo", split, seed=seed, size=32, **dials) for split in ("train", "test"))
     torch.manual_seed(seed)
     method = MultimodalClustering(width=8, hop=320)
-    fit(method, Stream(train, 32, 960, seed), TrainConfig(180, 5e-3, seed=seed, device="cpu", progress=False))
+    fit(method, Stream(train, 48, 960, seed), TrainConfig(300, 5e-3, seed=seed, device="cpu", progress=False))
     return components.look(method, join(list(test.batches(192))))
 
 
 @pytest.mark.learns
 def test_own_sounds_match_best_within_seconds() -> None:
-    """A provisional bound: to be set from 20 runs."""
-    assert learnt(0)["match"] > 0.6
+    """A provisional bound, from a few runs of one machine: by luck .5, and at most .94 with eight classes."""
+    assert learnt(0)["match"] > 0.65
