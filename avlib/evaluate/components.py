@@ -28,8 +28,9 @@ def look(method: nn.Module, clips: Batch) -> dict[str, float]:
     Returns:
         "match", the share of false pairs that score below the picture's own (ties count half; it reads no label);
         "pointing", whether the peak of the method's map lies on what is heard, and "component", whether that of the
-        best matching component does, both also ``, foreign``, for the sound of the clip before; "component over
-        foreign", the difference; "entropy" and "usage" of the picture's components, see :func:`spread`.
+        best matching component does; both also ``, foreign``, for the sound of the clip before, and ``over foreign``,
+        the difference, which is what the sound has to do with it; "entropy" and "usage" of the picture's components,
+        see :func:`spread`.
     """
     scores: dict[str, float] = {}
     with evaluating(method) as device:
@@ -40,7 +41,8 @@ def look(method: nn.Module, clips: Batch) -> dict[str, float]:
             best_BYX = share_BKYX[torch.arange(len(clips)), match_BK.argmax(1)]
             scores[f"pointing{ending}"] = _points(exam.heat(method, found), clips)
             scores[f"component{ending}"] = _points(best_BYX, clips)
-    scores["component over foreign"] = scores["component"] - scores["component, foreign"]
+    for what in ("pointing", "component"):
+        scores[f"{what} over foreign"] = scores[what] - scores[f"{what}, foreign"]
     return scores | spread(share_BKYX.flatten(2).transpose(1, 2).cpu())
 
 

@@ -52,31 +52,36 @@ KINDS: dict[str, dict[str, Any]] = {
 """The kinds of scenes to judge by, and their dials: a sound from outside is always there, and one silent thing."""
 WHICH = tuple(f"which, {what}{by}" for what in ("component", "cells", "heard") for by in ("", " by foreign"))
 CHANCE = {f"{kind}: match": 0.5 for kind in KINDS} | dict.fromkeys(WHICH, 0.5)
-CHANCE |= {f"{kind}: component over foreign": 0.0 for kind in KINDS}
+CHANCE |= {f"{kind}: {what} over foreign": 0.0 for kind in KINDS for what in ("pointing", "component")}
 _PAPER = "hu2019deep"
 # fmt: off
 CLAIMS = (
-    Claim("Where two things sound, K > 1 finds them better than one component that is as wide",
-          "duet: pointing", OWN, WIDE, _PAPER, "clusters", primary=True),
-    Claim("Where one sound is unseen, K > 1 finds what is seen and heard better than one component that is as wide",
-          "offscreen: pointing", OWN, WIDE, _PAPER, "clusters", primary=True),
+    Claim("Where two things sound, K > 1 learns from the sound where they are, better than one component as wide",
+          "duet: pointing over foreign", OWN, WIDE, _PAPER, "clusters", primary=True),
+    Claim("Where one sound is unseen, K > 1 learns from the sound where the other is, better than one as wide",
+          "offscreen: pointing over foreign", OWN, WIDE, _PAPER, "clusters", primary=True),
     Claim("Component for component matches better than all components pooled",
           "duet: match", OWN, "pooled match", _PAPER, "match", primary=True),
     Claim("The component that a clip's own sound matches best lies on what sounds, more than a foreign sound's",
           "duet: component over foreign", OWN, "chance", f"{_PAPER}, localisation", "component", primary=True),
-    Contrast("K > 1 gains more where two things sound than where one does",
-             ("duet: pointing", OWN, WIDE), ("solo: pointing", OWN, WIDE), _PAPER, "clusters"),
-    Claim("Where one thing sounds, K > 1 finds it no better than one component that is as wide",
-          "solo: pointing", OWN, WIDE, _PAPER, "clusters", margin=0.05, kind="equal"),
-    Claim("Beside a silent thing, K > 1 finds what sounds better than one component that is as wide",
-          "silent: pointing", OWN, WIDE, _PAPER, "clusters"),
+    Contrast("K > 1 gains more where one sound is unseen than where all is seen and heard",
+             ("offscreen: pointing over foreign", OWN, WIDE), ("solo: pointing over foreign", OWN, WIDE),
+             _PAPER, "clusters"),
+    Claim("Where one thing sounds, K > 1 learns from the sound where it is no better than one component as wide",
+          "solo: pointing over foreign", OWN, WIDE, _PAPER, "clusters", margin=0.05, kind="equal"),
+    Claim("Beside a silent thing, K > 1 learns from the sound where the other is, better than one as wide",
+          "silent: pointing over foreign", OWN, WIDE, _PAPER, "clusters"),
+    Claim("K > 1 points at things that sound, whatever is heard, more often than one component as wide",
+          "duet: pointing", OWN, WIDE, "ours: the dullest explanation", "whatever"),
     Claim("K > 1 tells a picture's own sound better than one component that is as wide",
           "duet: match", OWN, WIDE, "ours: the dullest explanation", "clusters"),
     Claim("K components of d numbers find what sounds better than one of d",
-          "duet: pointing", OWN, "K = 1", _PAPER, "clusters"),
+          "offscreen: pointing over foreign", OWN, "K = 1", _PAPER, "clusters"),
     Claim("Component for component finds what sounds better than all components pooled",
-          "duet: pointing", OWN, "pooled match", _PAPER, "match"),
+          "offscreen: pointing over foreign", OWN, "pooled match", _PAPER, "match"),
     Claim("Cells that are shared out find what sounds better than K projections alone",
+          "offscreen: pointing over foreign", OWN, "T = 1", _PAPER, "rounds"),
+    Claim("Cells that are shared out point at things that sound, whatever is heard, more often",
           "duet: pointing", OWN, "T = 1", _PAPER, "rounds"),
     Claim("Cells that are shared out match better than K projections alone, too",
           "duet: match", OWN, "T = 1", _PAPER, "rounds"),
@@ -93,7 +98,7 @@ CLAIMS = (
     Claim("A smaller margin teaches more than one of K, the released one",
           "duet: match", "margin", "margin of K", "ours", "loss"),
     Claim("The paper's form finds what sounds better than the simplified one",
-          "duet: pointing", OWN, SIMPLE, "ours", "simplified"),
+          "offscreen: pointing over foreign", OWN, SIMPLE, "ours", "simplified"),
     Claim("Trained features tell sounds apart better than untrained ones",
           "audio probe", OWN, "untrained", f"{_PAPER}, ESC-50 table", "probe"),
     Claim("Control: with the sounds of other clips there is nothing to learn",
@@ -101,17 +106,17 @@ CLAIMS = (
 )
 # fmt: on
 RATE = 2.5e-3
-"""Largest learning rate of the one-cycle schedule, of every arm.
+"""Largest learning rate of the one-cycle schedule."""
+RATES = {WIDE: 5e-3, "K = 1": 1.25e-3, "T = 1": 1.25e-3, "margin of K": 1.25e-3, SIMPLE: 5e-3}
+"""Those of single arms. Each arm was trained with 1.25e-3, 2.5e-3, 5e-3 and 1e-2 on seed 11, which is in no record, and
+has the rate with which it pointed best on validation clips, on the mean over the four kinds of scenes of how much more
+often with the own sound than with a foreign one: what is claimed, so that every arm is at its best in that.
 
-Chosen on validation clips of seed 11, which is in no record, without labels: by how often a duet's own sound matches
-better than others'. For the method itself: 2.5e-3 (.90 after 400 steps, .82 after 320) against 5e-3 (.87, .79) and
-1e-2 (.75 after 400). One component as wide had the same three rates: it matches a little better at 1e-2 than at 2.5e-3
-(.89 to .86 after 320 steps), but then points worse (.27 to .46), so the common rate is the stricter one for what is
-claimed. For all other arms the rate is taken over, not chosen. The margin: .4 (.80 after 400 steps at 5e-3) against the
-released 1 (.54). Sharpness of the shares: 1, the released one; .5 matches as well, 2 and 4 stay longer on the plateau.
-The simplified form's sharpness of 1 (released: 30, for cells of another size) is provisional: the two were not compared
-at equal steps. Its margin, d and T are the released ones; K (10 there), the numbers of its clusters are guesses, and
-so is everything about the full nets."""
+The other constants were chosen without labels, by how often a duet's own sound matches better than others'. The margin:
+.4 (.80 after 400 steps) against the released 1 (.54). Sharpness of the shares: 1, the released one; .5 matches as well,
+2 and 4 stay longer on the plateau. The simplified form's sharpness of 1 (released: 30, for cells of another size): with
+30 it learns nothing here at any of the four rates. Its margin, d and T are the released ones; K (10 there), the numbers
+of its clusters are guesses, and so is everything about the full nets."""
 
 
 def train(run: Run, arm: str = OWN) -> nn.Module:
@@ -120,7 +125,7 @@ def train(run: Run, arm: str = OWN) -> nn.Module:
     method = run.build(SimplifiedClustering, **sizes(run), **how.build) if arm == SIMPLE else build(run, **how.build)
     world = run.world("duet", **LOOK)
     stream: Any = run.stream(world, kept=True)
-    run.fit(method, reshuffled(stream) if how.shuffled else stream, run.steps(how), RATE)
+    run.fit(method, reshuffled(stream) if how.shuffled else stream, run.steps(how), RATES.get(arm, RATE))
     return method
 
 

@@ -422,7 +422,8 @@ def test_match_is_the_share_of_wins_and_an_untrained_net_is_near_luck(world: Wor
     clips = join(list(world.batches(64)))
     found = components.look(MAKERS["components"]().eval(), clips)
     assert 0.35 < found["match"] < 0.65
-    assert found["component over foreign"] == found["component"] - found["component, foreign"]
+    for what in ("pointing", "component"):
+        assert found[f"{what} over foreign"] == found[what] - found[f"{what}, foreign"]
 
 
 def test_features_of_recordings_are_as_wide_as_those_of_the_other_net(run: experiment.Run) -> None:
