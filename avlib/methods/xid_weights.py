@@ -34,7 +34,7 @@ def trusted(kind: str, agree_M: Tensor, order_M: Tensor, known_M: Tensor, curve:
         known_M: the oracle's weights.
         curve: shift, width and least of `avlib.losses.agreement_weights`; mean and deviation are those of all pairs.
 
-    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, section 3.2.
+    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, as remembered.
     """
     if kind == "oracle":
         return known_M
@@ -55,10 +55,10 @@ def scores(kind: str, image_MD: Tensor, audio_MD: Tensor, index_B: Tensor, ratio
     Args:
         kind: one of `ESTIMATORS`.
         index_B: which clips i.
-        ratio: how much the agreement counts in the cycle beside the likeness, tau_s / tau_t. (The paper's third term,
+        ratio: how much the agreement counts in the cycle beside the likeness, tau_s / tau_t. (Its third term,
             how well i itself agrees, is the same for each j.)
 
-    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, section 3.3.
+    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, as remembered.
     """
     image_BD, audio_BD = image_MD[index_B], audio_MD[index_B]
     if kind == "bootstrapping":
@@ -81,7 +81,7 @@ def soft(
         known_M: int64, the kind of each clip, for the oracle.
         dials: lambda, how much of a target others may have (at most); tau_s and tau_t, temperatures.
 
-    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, section 3.3.
+    Source: Morgado et al., Robust Audio-Visual Instance Discrimination, CVPR 2021, as remembered.
     """
     keep, cool, tie = dials
     if kind == "none":
