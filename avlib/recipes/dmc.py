@@ -91,7 +91,7 @@ CLAIMS = (
           "which, component", OWN, "chance", f"{_PAPER}, audiovisual understanding", "which"),
     Claim("The component of the sound that a thing picks lies where that thing is heard",
           "which, heard", OWN, "chance", f"{_PAPER}, audiovisual understanding", "which"),
-    Claim("A cell's match tells which thing is heard better than the component that it belongs to",
+    Claim("The cells of one component as wide tell which thing is heard better than those of K > 1",
           "which, cells", WIDE, OWN, "ours: the dullest explanation", "which"),
     Claim("A choice among a batch's sounds teaches more than the margin",
           "duet: match", OWN, "margin", "ours", "loss"),
