@@ -447,9 +447,9 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
 
 
 def learnt(seed: int) -> dict[str, float]:
-    """Half of the pairs are wrong: how often a clip's own sound outscores another thing's; and are they told apart?"""
+    """A quarter of the pairs is wrong: how often a clip's own sound outscores another thing's; are they told apart?"""
     dials = {"classes": 6, "side": (0.7, 0.8), "hue": 0.0, "backdrop": 0.0, "hands": "known", "seed": seed}
-    shown, test = World(size=32, voiceover=0.5, **dials), World(size=32, split="test", **dials)
+    shown, test = World(size=32, voiceover=0.25, **dials), World(size=32, split="test", **dials)
     torch.manual_seed(seed)
     settings: dict[str, Any] = {"trust": "agreement", "curve": xid.CURVE, "warmup": 90, "temperature": 0.3}
     method = InstanceDiscrimination(512, **settings, dim=48, width=8, hop=320)
@@ -468,8 +468,9 @@ def learnt(seed: int) -> dict[str, float]:
 
 
 @pytest.mark.learns
-def test_it_learns_from_pairs_of_which_half_are_wrong_and_tells_them_apart_within_seconds() -> None:
-    """Provisional bounds, from one run (.75 and .78); by luck .5."""
+def test_it_learns_from_pairs_of_which_a_quarter_is_wrong_and_tells_them_apart_within_seconds() -> None:
+    """Pairs .83 (deviation .06), wrong pairs found .86 (.05) in 20 runs with one thread: seeds 0-3 natively, with AVX2
+    and with SSE4.1, seeds 4-11 natively; by luck .5."""
     found = learnt(0)
-    assert found["pairs"] > 0.6
-    assert found["wrong pairs found"] > 0.6
+    assert found["pairs"] > 0.59
+    assert found["wrong pairs found"] > 0.66
