@@ -26,7 +26,8 @@ from avlib.world import World, library
 
 CLIPS, TOLERANCE = 16, 1e-3
 """How many clips are embedded, and how far an embedding may lie from the stored one, as a part of the largest."""
-MOST_BYTES = 1_500_000
+MOST_BYTES, LARGE = 2_000_000, 100_000
+"""How large a file may be; and tensors of more numbers than that (a memory of all clips) are narrowed before others."""
 _NET, _SAID, _SUFFIX = "net.", "embedding.", ".safetensors"
 
 
@@ -111,7 +112,8 @@ def save(name: str, net: nn.Module, budget: Profile, about: dict[str, Any]) -> d
     card = {"method": name, **about, "data": data, "budget": asdict(budget)}
     path, said_before = folder() / f"{name}{_SUFFIX}", said(net, clips)
     weights = {key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()}
-    for narrowed in ({key: _half(value) for key, value in weights.items()}, weights):
+    for least in (0, LARGE, float("inf")):
+        narrowed = {key: _half(value) if value.numel() > least else value for key, value in weights.items()}
         tensors = {f"{_NET}{key}": value for key, value in narrowed.items()}
         if same(said(_filled(path, tensors, card), clips), said_before):
             break

@@ -231,10 +231,12 @@ def learner(setting: Setting, name: str) -> tuple[nn.Module, Batch]:
 
 
 def gradient(loss: Callable[[Batch, int], Numbers], method: nn.Module, batch: Batch) -> tuple[float, Tensor]:
-    """A loss and its gradient as one vector."""
+    """A loss and its gradient as one vector; what the method keeps between steps is as before."""
+    before = {name: kept.clone() for name, kept in method.state_dict().items()}
     method.zero_grad(set_to_none=True)
     value = loss(batch, 0)["loss"]
     value.backward()
+    method.load_state_dict(before)
     parts = [p.grad.flatten().float() for p in method.parameters() if p.grad is not None]
     return float(value.detach()), torch.cat(parts)
 
