@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -62,6 +63,55 @@ class UNetSmall(nn.Module):
             have = None if condition_BD is None else tuple(condition_BD.shape)
             raise ValueError(f"UNetSmall needs condition_BD of shape {(len(bottom), self.condition)}, not {have}")
         return torch.cat([bottom, condition_BD[:, :, None, None].expand(-1, -1, *bottom.shape[2:])], 1)
+
+
+class UNetSeeing(UNetSmall):
+    """A U-net that is told what happens when: spectrum_BCFL and columns_BDL of some levels -> (B, outputs, F, L).
+
+    Columns are brought to the length of their level (linearly), repeated for every frequency, and join what goes down
+    there; by the skips they come up again. Their own length may be any: a column a video frame, say.
+
+    Args:
+        joins: coordinates of the columns that join, by level; level 0 is the spectrum itself.
+        settings: of `UNetSmall`, but for ``condition``.
+
+    Raises:
+        ValueError: a level that is none; when called, other columns than these.
+
+    Source: Owens & Efros, ECCV 2018 (there three of nine levels).
+    """
+
+    def __init__(self, joins: Mapping[int, int], **settings: int) -> None:
+        super().__init__(**settings)
+        self.joins = dict(sorted(joins.items()))
+        for level, columns in self.joins.items():
+            if not 0 <= level < self.levels:
+                raise ValueError(f"columns join at levels 0…{self.levels - 1}, not at {level}")
+            conv = self.down[level][0]
+            self.down[level] = _down(conv.in_channels + columns, conv.out_channels)
+
+    def forward(self, spectrum_BCFL: Tensor, columns: Sequence[Tensor] = ()) -> Tensor:  # type: ignore[override]
+        check_input("UNetSeeing", spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
+        shapes, due = [tuple(c.shape[:2]) for c in columns], [(len(spectrum_BCFL), d) for d in self.joins.values()]
+        if shapes != due or any(c.ndim != 3 for c in columns):
+            raise ValueError(f"UNetSeeing needs columns_BDL with (B, D) {due}, not shapes {shapes}")
+        told, (height, width), unit = (
+            dict(zip(self.joins, columns, strict=True)),
+            spectrum_BCFL.shape[2:],
+            2**self.levels,
+        )
+        value = functional.pad(spectrum_BCFL, (0, -width % unit, 0, -height % unit), mode="replicate")
+        skips: list[Tensor] = []
+        for level, layer in enumerate(self.down):
+            if level in told:
+                column_BDL = functional.interpolate(told[level], value.shape[3], mode="linear")
+                value = torch.cat([value, column_BDL[:, :, None].expand(-1, -1, value.shape[2], -1)], 1)
+            value = layer(value)
+            skips.append(value)
+        value = skips.pop()
+        for layer in self.up:
+            value = torch.cat([layer(value), skips.pop()], 1)
+        return self.output(value)[..., :height, :width]
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
