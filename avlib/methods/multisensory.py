@@ -1,4 +1,4 @@
-"""Multisensory features (Owens & Efros, ECCV 2018), the alignment net: was this sound made by what is seen, just now?"""
+"""Multisensory features (Owens & Efros, ECCV 2018), the alignment net: does what is heard happen just now?"""
 
 from __future__ import annotations
 
