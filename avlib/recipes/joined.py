@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +16,15 @@ from avlib.evaluate import exam, localize
 from avlib.evaluate.features import evaluating, join
 from avlib.recipes.timing import HARD, Asked
 from avlib.types import Batch
+from avlib.world.windows import Windows
 
 
 class Joined(Asked):
-    """Windows that a net sees and hears together: of each pair it gives a map over time, map_BTYX, or the logit."""
+    """Windows that a net sees and hears together: it gives each pair a map over time, whose mean is their score."""
+
+    def __init__(self, method: Any, clips: Windows, show: Callable[[Batch], Batch]) -> None:
+        super().__init__(method, clips, show)
+        self._maps: dict[tuple[tuple[int, ...], ...], Tensor] = {}
 
     def pairs(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> list[Batch]:
         """Windows of all clips, each with what is heard of it, or of one some ``clips`` further on, as they are shown.
@@ -33,16 +40,21 @@ class Joined(Asked):
             parts.append(self.show(replace(shown, wave_BS=wave_BS)))
         return parts
 
-    def score(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> Tensor:
-        """How well what is seen of each clip goes with what is heard of it, or of one some ``clips`` further on."""
-        with evaluating(self.method) as device:
-            parts = self.pairs(seen_B, heard_B, clips)
-            return torch.cat([self.method.score(batch.blind().to(device)).cpu() for batch in parts])
+    def maps(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> Tensor:
+        """Class activation maps of these pairs, map_BTYX, found once."""
+        key = tuple(seen_B.tolist()), tuple(heard_B.tolist()), (clips,)
+        if key not in self._maps:
+            self._maps[key] = self.look(self.pairs(seen_B, heard_B, clips))
+        return self._maps[key]
 
-    def maps(self, batches: list[Batch]) -> Tensor:
-        """Class activation maps of some windows, map_BTYX."""
+    def look(self, batches: Iterable[Batch]) -> Tensor:
+        """Class activation maps of windows with their sound, map_BTYX."""
         with evaluating(self.method) as device:
             return torch.cat([self.method(batch.blind().to(device)).float().cpu() for batch in batches])
+
+    def score(self, seen_B: Tensor, heard_B: Tensor, clips: int = 0) -> Tensor:
+        """How well what is seen of each clip goes with what is heard of it, or of one some ``clips`` further on."""
+        return self.maps(seen_B, heard_B, clips).mean((1, 2, 3))
 
 
 def where(asked: Joined) -> dict[str, float]:
@@ -54,8 +66,7 @@ def where(asked: Joined) -> dict[str, float]:
     seen_B, other_B = asked.clips.starts(asked.row_B, [HARD]).unbind(1)
     scores: dict[str, float] = {}
     for ending, heard_B in (("", seen_B), (", shifted sound", other_B)):
-        batches = asked.pairs(seen_B, heard_B)
-        map_BTYX, whole = asked.maps(batches), join(batches)
+        map_BTYX, whole = asked.maps(seen_B, heard_B), join(asked.pairs(seen_B, heard_B))
         side, truth_BYX = whole.frame_BCHW.shape[-1], exam.heard(whole)
         assert whole.truth.box_BTN4 is not None and whole.truth.sounding_BN is not None
         if whole.truth.sounding_BN.shape[1] > 1:
@@ -77,8 +88,8 @@ def listens(asked: Joined) -> dict[str, float]:
     whole, own_B = join(asked.pairs(seen_B, seen_B)), asked.score(seen_B, seen_B)
     scores = {}
     for what, other in exam.variants(whole).items():
-        parts = [other.select(row_B) for row_B in asked.row_B.split(64)]
-        gap_B = own_B - asked.maps(parts).mean((1, 2, 3))
+        map_BTYX = asked.look(other.select(row_B) for row_B in asked.row_B.split(64))
+        gap_B = own_B - map_BTYX.mean((1, 2, 3))
         scores[f"own over {what}"] = float((1 + gap_B.sign()).mean() / 2)
     return scores
 
@@ -86,8 +97,8 @@ def listens(asked: Joined) -> dict[str, float]:
 class Rule(nn.Module):
     """Nothing learnt: what changes in the picture, times how loudness changes, cell by cell and moment by moment.
 
-    Its map is the covariance over time of a cell's change from frame to frame with the change of loudness between those
-    frames, both without their signs; its score the correlation for the whole picture.
+    Both changes are from frame to frame, without their sign, and less their means over time. Products are scaled so
+    that the mean of the map is the correlation of the whole picture's change with that of loudness.
 
     Args:
         cells: of the map, on a side.
@@ -97,20 +108,12 @@ class Rule(nn.Module):
         super().__init__()
         self.cells, self.mel = cells, LogMel(hop=hop)
 
-    def parts(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """change_BTYX of the picture, and loud_BT, from each frame to the next; both have mean 0 over time."""
-        assert batch.video_BTCHW is not None
-        change_BTHW = batch.video_BTCHW.diff(dim=1).abs().mean(2)
-        loud_BT = functional.adaptive_avg_pool1d(self.mel.power(batch.wave_BS).sum(1), batch.video_BTCHW.shape[1])
-        loud_BT = (loud_BT + 1e-9).sqrt().diff(dim=1).abs()
-        change_BTYX = functional.adaptive_avg_pool2d(change_BTHW, self.cells)
-        return change_BTYX - change_BTYX.mean(1, keepdim=True), loud_BT - loud_BT.mean(1, keepdim=True)
-
     def forward(self, batch: Batch) -> Tensor:
-        change_BTYX, loud_BT = self.parts(batch)
-        return change_BTYX * loud_BT[:, :, None, None]
-
-    def score(self, batch: Batch) -> Tensor:
-        """Correlation over time of the whole picture's change with that of loudness, (B,)."""
-        change_BTYX, loud_BT = self.parts(batch)
-        return functional.cosine_similarity(change_BTYX.mean((2, 3)), loud_BT, dim=1, eps=1e-12)
+        assert batch.video_BTCHW is not None
+        power_BL = self.mel.power(batch.wave_BS).sum(1)
+        loud_BT = functional.adaptive_avg_pool1d(power_BL, batch.video_BTCHW.shape[1]).sqrt()
+        change_BTYX = functional.adaptive_avg_pool2d(batch.video_BTCHW.diff(dim=1).abs().mean(2), self.cells)
+        rise_BT11 = loud_BT.diff(dim=1).abs()[:, :, None, None]
+        change_BTYX, rise_BT11 = (value - value.mean(1, keepdim=True) for value in (change_BTYX, rise_BT11))
+        both_B = change_BTYX.mean((2, 3)).std(1, correction=0) * rise_BT11.flatten(1).std(1, correction=0)
+        return change_BTYX * rise_BT11 / (both_B[:, None, None, None] + 1e-12)

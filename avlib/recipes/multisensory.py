@@ -30,7 +30,7 @@ from avlib.world.windows import Pairs, Windows, rendered
 
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": {"batch": 8, "count": 32, "eval_count": 32},
-    "cpu": {"batch": 32, "steps": 300, "size": 48, "count": 768, "eval_count": 384},
+    "cpu": {"batch": 32, "steps": 300, "size": 48, "count": 768, "eval_count": 256},
     "gpu": {"batch": 64, "count": 4096, "eval_count": 1024, "size": 96},
 }
 ARMS = {

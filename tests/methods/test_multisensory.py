@@ -119,11 +119,10 @@ def test_the_mean_of_the_map_is_the_logit(batch: Batch, early: bool) -> None:
     clips = batch._map(lambda t: t.double() if t.is_floating_point() else t, lambda rows: rows)
     map_BTYX = method(clips)
     assert map_BTYX.shape == (8, 12, 4, 4)
-    torch.testing.assert_close(map_BTYX.mean((1, 2, 3)), method.score(clips), rtol=0, atol=1e-12)
     norm, relu, last = method.logit
     last_BD = relu(norm(method.net(clips.video_BTCHW, clips.wave_BS))).mean((2, 3, 4))
     pooled_B = last_BD @ last.weight.flatten() + last.bias  # type: ignore[operator]
-    torch.testing.assert_close(pooled_B, method.score(clips), rtol=0, atol=1e-12)
+    torch.testing.assert_close(pooled_B, map_BTYX.mean((1, 2, 3)), rtol=0, atol=1e-12)
     torch.testing.assert_close(method.heat(method.embed(clips)), map_BTYX.mean(1), rtol=0, atol=1e-12)
 
 
@@ -177,9 +176,9 @@ def test_each_sense_is_embedded_alone(batch: Batch) -> None:
         other = method.embed(replace(batch, wave_BS=batch.wave_BS.flip(0)))
         assert torch.equal(found.image_BD, other.image_BD)  # type: ignore[arg-type]
         torch.testing.assert_close(found.audio_BD.flip(0), other.audio_BD)  # type: ignore[union-attr]
-        assert found.image_BD.shape == (8, 72) and found.audio_BD.shape == (8, 48)  # type: ignore[union-attr]
+        assert found.image_BD.shape == (8, 36) and found.audio_BD.shape == (8, 24)  # type: ignore[union-attr]
     picture = replace(batch, video_BTCHW=None, image_BCHW=batch.frame_BCHW)
-    assert make().embed(picture).image_BD.shape == (8, 6)  # type: ignore[union-attr]
+    assert make().embed(picture).image_BD.shape == (8, 36)  # type: ignore[union-attr]
 
 
 def test_the_truth_is_never_read(windows: Windows) -> None:
@@ -226,14 +225,13 @@ def test_arms_see_and_hear_what_their_names_say(run: experiment.Run) -> None:
 
 
 class Sees(nn.Module):
-    """Invented: its map is the picture's own brightness, its score the number of the clip that is heard."""
+    """Invented: its map is the picture's own brightness, a little, and the number of the sound from clip to clip."""
 
     def forward(self, batch: Batch) -> Tensor:
         assert batch.video_BTCHW is not None
-        return batch.video_BTCHW.mean(2)
-
-    def score(self, batch: Batch) -> Tensor:
-        return batch.wave_BS[:, 0] * 32767 - 1000 * batch.index_B
+        number_B = batch.wave_BS[:, 0] * 32767 - 1000 * batch.index_B
+        bright_BTHW = batch.video_BTCHW.mean(2)
+        return bright_BTHW - bright_BTHW.mean((1, 2, 3), keepdim=True) + number_B[:, None, None, None]
 
 
 def lit(clips: int = 6, right: int = 4) -> Windows:
@@ -267,8 +265,11 @@ def test_a_rule_finds_what_changes_as_loudness_does() -> None:
     rule, clips = joined.Rule(3), Batch(torch.tensor([0]), wave, video_BTCHW=video, fps=10.0)
     map_YX = rule(clips)[0].mean(0)
     assert map_YX.argmax() == 0 and float(map_YX[2, 2]) < 0
+    pooled_T, loud_T = video.diff(dim=1).abs().mean((0, 2, 3, 4)), wave.view(12, -1).square().mean(1).sqrt()
+    due = float(torch.corrcoef(torch.stack([pooled_T, loud_T.diff().abs()]))[0, 1])
+    assert float(rule(clips).mean()) == pytest.approx(due, abs=0.05)  # of a spectrogram's frames, not of samples
     late = replace(clips, wave_BS=wave.roll(3 * 1600, 1))
-    assert float(rule.score(clips)) > 0.3 > float(rule.score(late))
+    assert float(rule(clips).mean()) > 0.3 > float(rule(late).mean())
 
 
 def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
@@ -301,7 +302,7 @@ def test_a_real_file_goes_through_it_in_step(tmp_path: Path) -> None:
         beep = batch.wave_BS[0].view(12, -1).abs().mean(1) > 0.01
         assert abs(int(flash.int().argmax()) - int(beep.int().argmax())) <= 1
         rule = joined.Rule()
-        assert float(rule.score(batch)) > float(rule.score(clips.cut(row_B, seen_B, seen_B + 5)))
+        assert float(rule(batch).mean()) > float(rule(clips.cut(row_B, seen_B, seen_B + 5)).mean())
         assert make().eval()(batch).shape == (1, 12, 6, 6)
 
 
