@@ -192,6 +192,40 @@ def pointing(map_BYX: Values, truth_BYX: Values) -> Floats:
     return np.where(truth_BYX.any((1, 2)), share_B, np.nan)
 
 
+def box_heat(map_BYX: Values, box_BN4: Values, side: int) -> Floats:
+    """heat_BN: the mean of each map, resized to ``side`` px, within each box (px); NaN for a box without a pixel.
+
+    Raises:
+        ValueError: NaN in a map, shapes that do not fit.
+    """
+    map_BYX, box_BN4 = resize(floats(map_BYX, "map_BYX", 3), side), floats(box_BN4, "box_BN4", 3, nan=True)
+    flat = boxes_to_mask(np.nan_to_num(box_BN4).reshape(-1, box_BN4.shape[-1]), side, (side, side))
+    mask_BNYX = flat.reshape(*box_BN4.shape[:2], side, side)
+    same_shape(map_BYX=map_BYX, boxes=mask_BNYX[:, 0])
+    pixels_BN = mask_BNYX.sum((2, 3))
+    total_BN = np.einsum("byx,bnyx->bn", map_BYX, mask_BNYX)
+    return np.where(pixels_BN > 0, total_BN / np.maximum(pixels_BN, 1), np.nan)
+
+
+def hotter(heat_BN: Values, own_BN: Values) -> Floats:
+    """win_B: are the boxes of ``own_BN`` hotter than the others, by their means? 1, 0, or .5 where they are alike.
+
+    NaN where there is nothing to compare; boxes whose heat is NaN are not there.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    heat_BN, own_BN = floats(heat_BN, "heat_BN", 2, nan=True), masks(own_BN, "own_BN", 2)
+    same_shape(heat_BN=heat_BN, own_BN=own_BN)
+    there_BN, side_2B = ~np.isnan(heat_BN), []
+    for part_BN in (there_BN & own_BN, there_BN & ~own_BN):
+        count_B = part_BN.sum(1)
+        mean_B = np.where(part_BN, heat_BN, 0).sum(1) / np.maximum(count_B, 1)
+        side_2B.append(np.where(count_B > 0, mean_B, np.nan))
+    gap_B = side_2B[0] - side_2B[1]
+    return np.where(np.isnan(gap_B), np.nan, (1 + np.sign(gap_B)) / 2)
+
+
 def class_softmax(map_BKYX: Values, scale: float = 3.0) -> Floats:
     """Softmax over classes of ``scale`` × score at every pixel: what :func:`nsa` and DSOL's CIoU are computed on."""
     score = torch.from_numpy(floats(map_BKYX, "map_BKYX", 4))

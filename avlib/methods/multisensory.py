@@ -1,4 +1,4 @@
-"""Multisensory features (Owens & Efros, ECCV 2018), the alignment net: was this sound made by what is seen, just now?"""
+"""Multisensory features (Owens & Efros, ECCV 2018), the alignment net: does what is heard happen just now?"""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from avlib import losses
 from avlib.distributed import gather, own
 from avlib.encoders.fused import Fused
+from avlib.encoders.timed import in_bins
 from avlib.errors import unknown
 from avlib.types import Batch, Embedding
 
 FALSE = ("shifted", "other")
+SPANS = 6
+"""Parts of time that the embeddings of the senses keep."""
 
 
 class Multisensory(nn.Module):
@@ -24,9 +27,9 @@ class Multisensory(nn.Module):
     taken before pooling, and its mean over cells and time is the logit that the sound is in time.
 
     Each sense has an embedding for probes: the last map into which it alone went, its maximum over cells (of a sound,
-    its columns), moment by moment. The two are of different width, since they share no space: which picture goes with
-    which sound, only the joined net says, pair by pair. So it has no ``compare``; retrieval among n clips would take n²
-    passes. That is the price of joining early.
+    its columns), in SPANS parts of time. The two are of different width, since they share no space: which picture goes
+    with which sound, only the joined net says, pair by pair. So it has no ``compare``; retrieval among n clips would
+    take n² passes. That is the price of joining early.
 
     Args:
         false: the false sound of a picture, ``"shifted"``, that of the clip's other window, or ``"other"``, that of
@@ -58,16 +61,12 @@ class Multisensory(nn.Module):
         """The class activation map of clips with their own sound, map_BTYX; its mean is the logit of each."""
         return self.activation(*self.senses(batch))
 
-    def score(self, batch: Batch) -> Tensor:
-        """Logit that each clip's sound is in time, (B,)."""
-        return self(batch).mean((1, 2, 3))
-
     def embed(self, batch: Batch) -> Embedding:
         """Each sense alone; ``video_BDTYX`` and ``audio_BDFL`` (one band) are what `heat` needs."""
         map_BDTYX, audio_BDL = self.senses(batch)
         return Embedding(
-            image_BD=map_BDTYX.amax((3, 4)).flatten(1),
-            audio_BD=audio_BDL.flatten(1),
+            image_BD=in_bins(map_BDTYX.amax((3, 4)), SPANS).flatten(1),
+            audio_BD=in_bins(audio_BDL, SPANS).flatten(1),
             audio_BDFL=audio_BDL[:, :, None],
             video_BDTYX=map_BDTYX,
         )

@@ -1,0 +1,171 @@
+"""How Multisensory's alignment net is trained and judged here.
+
+    avlib train multisensory --profile cpu
+    avlib claims multisensory --profile cpu
+
+Each clip is longer than what is shown of it; two windows of it are cut from its interior, each the other's sound out of
+time (`avlib.world.windows`). Asked are true pairs against easy, hard and super-hard ones, by the area under the curve,
+which needs no threshold; whether the class activation map is hotter on the thing that sounds than on one beside it; and
+what a linear probe reads off the pictures' own features: when notes begin, and which thing it is. All of it is asked of
+recordings that no training heard, of the hands that training saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from avlib.claims import Claim
+from avlib.distributed import rank, world_size
+from avlib.experiment import Arm, Batches, Run
+from avlib.methods.multisensory import Multisensory
+from avlib.recipes.joined import Joined, Rule, listens, where
+from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, offsets, probes, verdicts
+from avlib.types import Batch
+from avlib.world.windows import Pairs, Windows, rendered
+
+BUDGET: dict[str, dict[str, Any]] = {
+    "smoke": {"batch": 8, "count": 32, "eval_count": 32},
+    "cpu": {"batch": 32, "steps": 300, "size": 48, "count": 768, "eval_count": 256},
+    "gpu": {"batch": 64, "count": 4096, "eval_count": 1024, "size": 96},
+}
+ARMS = {
+    "fused": Arm(),
+    "late fusion": Arm(build={"early": False}),
+    "random pairs": Arm(build={"false": "other"}),
+    "static frames": Arm(),
+    "picture alone": Arm(),
+    "sound alone": Arm(),
+    "shuffled pairs": Arm(shuffled=True),
+    "untrained": Arm(steps=0),
+    "rule": Arm(like="untrained", judge={"rule": True}),
+}
+PLACES: dict[str, dict[str, Any]] = {
+    "moving": {},
+    "twins": {},
+    "sync": {},
+    "twins, equal rhythms": {"steady": True},
+    "static": {"motion": 0.0, "drift": 0.0},
+}
+"""Where it is asked what is in time and what is hot: presets, with other dials where these say so."""
+CHANCE = {f"{kind} {what}": 0.5 for kind in ("easy", "hard", "super-hard") for what in ("AUC", "wins", "accuracy")}
+CHANCE |= {f"{place}: hard AUC": 0.5 for place in PLACES} | {"picture when": 0.5, "sound when": 0.5}
+CHANCE |= {f"{place}: hotter{end}": 0.5 for place in PLACES if place != "moving" for end in ("", ", shifted sound")}
+_PAPER = "owens2018audio"
+# fmt: off
+CLAIMS = (
+    Claim("Of two things of one kind the one that sounds is hotter",
+          "twins: hotter", "fused", "chance", f"{_PAPER}, class activation maps", "hotter", primary=True),
+    Claim("Shifted sound teaches more rhythm than the sound of other clips",
+          "picture when", "fused", "random pairs", f"{_PAPER}, random-pair pretext", "pretext", primary=True),
+    Claim("Senses that meet early tell better what is in time than those that meet late",
+          "hard AUC", "fused", "late fusion", _PAPER, "early", primary=True),
+    Claim("Pictures that move tell it, frames that stand still do not",
+          "hard AUC", "fused", "static frames", _PAPER, "motion", primary=True),
+    Claim("What was learnt finds the one of two that sounds better than a rule: change times change of loudness",
+          "twins: hotter", "fused", "rule", "ours: the dullest explanation", "rule"),
+    Claim("…and tells better what is in time",
+          "hard AUC", "fused", "rule", "ours: the dullest explanation", "rule"),
+    Claim("Beside a silent thing of another kind, which moves as much, the one that sounds is hotter",
+          "sync: hotter", "fused", "chance", _PAPER, "sync"),
+    Claim("Of two things of one kind, who learnt from shifted sound knows better which one it is",
+          "twins: hotter", "fused", "random pairs", "ours", "hotter"),
+    Claim("Which thing it is, shifted sound does not teach better than the sound of other clips",
+          "picture class", "random pairs", "fused", "ours", "class"),
+    Claim("Control: with a shifted sound neither of two things of one kind is hotter",
+          "twins: hotter, shifted sound", "fused", "chance", "ours", "shifted", margin=0.05, kind="equal"),
+    Claim("Control: where all play one rhythm, neither is hotter",
+          "twins, equal rhythms: hotter", "fused", "chance", "ours", "rhythms", margin=0.05, kind="equal"),
+    Claim("Control: sound alone does not tell that it was shifted",
+          "hard AUC", "sound alone", "chance", "ours", "alone", margin=0.03, kind="equal"),
+    Claim("Control: with shuffled pairs there is nothing to learn",
+          "hard AUC", "shuffled pairs", "chance", "ours", "shuffled", margin=0.05, kind="equal"),
+)
+# fmt: on
+LOOK: dict[str, Any] = {"tempo": (1.0, 2.5), "onset_from": 1.0, "drift": 0.06, "classes": 6, "hue": 0.0}
+"""What all worlds share: few notes a second, six kinds of things in their own colours; see `avlib.recipes.avts`."""
+ONE, TWO = {"side": (0.4, 0.6)}, {"side": (0.36, 0.44)}
+"""How large one thing is, and each of two."""
+RATE = 5e-3
+"""Largest learning rate of the one-cycle schedule, of every arm."""
+
+
+def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any) -> Windows:
+    """Clips of a split, rendered once; their sound is in time with their picture."""
+    count = run.budget.count if split == "train" else run.budget.eval_count
+    size = TWO if preset in ("twins", "sync") else ONE
+    set_up = LOOK | size | {"shift": 0.0, "shift_from": 0.0, "hands": "known"} | dials
+    world = run.world(preset, split, seconds=SECONDS, fps=FPS, **set_up)
+    return run.once(("windows", world, count), lambda: rendered(world.batches(count, 32), FRAMES))
+
+
+def still(batch: Batch) -> Batch:
+    """The same windows with their middle frame all along."""
+    assert batch.video_BTCHW is not None
+    return replace(batch, video_BTCHW=batch.frame_BCHW[:, None].expand_as(batch.video_BTCHW))
+
+
+def grey(batch: Batch) -> Batch:
+    """The same windows with nothing to see."""
+    assert batch.video_BTCHW is not None
+    return replace(batch, video_BTCHW=torch.full_like(batch.video_BTCHW, 0.5))
+
+
+def deaf(batch: Batch) -> Batch:
+    """The same windows with nothing to hear."""
+    return replace(batch, wave_BS=torch.zeros_like(batch.wave_BS))
+
+
+def whole(batch: Batch) -> Batch:
+    """The windows as they are."""
+    return batch
+
+
+SHOWN: dict[str, Callable[[Batch], Batch]] = {"static frames": still, "sound alone": grey, "picture alone": deaf}
+"""What arms get to see and to hear, in training and in every question about time and place."""
+
+
+def lessons(run: Run, arm: str) -> Batches:
+    """Batches of an arm; what random pairs call true is the sound of the same clip, but of its other window."""
+    clips = windows(run)
+    clips = clips.shuffled() if ARMS[arm].shuffled else clips
+    pairs = Pairs(clips, run.budget.batch, (HARD,), arm == "random pairs", run.seed, rank(), world_size())
+    show = SHOWN.get(arm, whole)
+    return lambda step: show(pairs(step))
+
+
+def build(run: Run, **settings: Any) -> Multisensory:
+    """The net at the size of a run's profile."""
+    sized = {"width": 32, "dim": 128, "heard": 96, "depth": 4} if run.budget.full else {}
+    return run.build(Multisensory, fps=FPS, **sized | settings)
+
+
+def train(run: Run, arm: str = "fused") -> Multisensory:
+    """Train one arm."""
+    method = build(run, **ARMS[arm].build)
+    run.fit(method, lessons(run, arm), run.steps(ARMS[arm]), RATE)
+    return method
+
+
+def measure(method: nn.Module, run: Run, arm: str = "fused") -> dict[str, float]:
+    """Every number of the chapter; of the rule, which learns nothing, those of time and place."""
+    assert isinstance(method, Multisensory)
+    show, rule = SHOWN.get(arm, whole), bool(ARMS[arm].judge)
+    asked = {
+        place: Joined(Rule() if rule else method, windows(run, "test", place.partition(",")[0], **dials), show)
+        for place, dials in PLACES.items()
+    }
+    scores: dict[str, float] = {}
+    for place, each in asked.items():
+        scores |= {f"{place}: hard AUC": each.auc("hard")}
+        scores |= {f"{place}: {what}": value for what, value in where(each).items()}
+    valid = Joined(each.method, windows(run, "val"), show)
+    scores |= verdicts(asked["moving"], valid) | offsets(asked["moving"])
+    if rule:
+        return scores
+    scores |= listens(asked["moving"]) | probes(method, [windows(run, split) for split in ("train", "val", "test")])
+    return scores | run.exam(method, ("solo",), video=True, seconds=FRAMES / FPS, fps=FPS, motion=1.0, **LOOK | ONE)

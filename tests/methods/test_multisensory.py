@@ -1,0 +1,339 @@
+"""Multisensory: its loss against a loop, which sound is false, maps whose mean is the logit, and that it learns."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from avlib import experiment, media
+from avlib.encoders.fused import Fused, Join, Residual
+from avlib.evaluate.features import evaluating
+from avlib.methods.multisensory import Multisensory
+from avlib.recipes import joined, multisensory, timing
+from avlib.train import TrainConfig, fit
+from avlib.types import SAMPLE_RATE, Batch, Truth
+from avlib.world import World
+from avlib.world.windows import Pairs, Windows, rendered
+from tests import clap
+from tests.methods.blind import with_and_without_truth
+
+
+@pytest.fixture(scope="module")
+def windows() -> Windows:
+    world = World("orchestra", "twins", size=16, seconds=3.6, fps=10.0, onset_from=1.0)
+    return rendered(world.batches(12), 12)
+
+
+@pytest.fixture(scope="module")
+def batch(windows: Windows) -> Batch:
+    return Pairs(windows, 8, [timing.HARD])(0)
+
+
+def make(**settings: Any) -> Multisensory:
+    torch.manual_seed(0)
+    return Multisensory(**{"width": 2, "dim": 6, "heard": 4, "depth": 1} | settings)
+
+
+def told(method: Multisensory, logit_MM: Tensor) -> Multisensory:
+    """The same net, which says ``logit_MM[i, j]`` of picture i and sound j, whatever they are."""
+    rows = torch.arange(len(logit_MM))
+    method.senses = lambda batch: (rows, rows)  # type: ignore[method-assign]
+    method.activation = lambda seen, heard: logit_MM[seen, heard][:, None, None, None]  # type: ignore[method-assign]
+    return method
+
+
+def windows_of(index: list[int]) -> Batch:
+    return Batch(torch.tensor(index), torch.zeros(len(index), 8))
+
+
+# --- the loss
+
+
+@pytest.mark.parametrize("false", ["shifted", "other"])
+@pytest.mark.parametrize("index", [[3, 1, 3, 1], [5, 5, 2, 2, 9, 9], [4, 0, 7, 4, 7, 0]])
+def test_the_loss_is_that_of_a_loop(false: str, index: list[int]) -> None:
+    count = len(index)
+    logit_BB = torch.randn(count, count, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    clips, due, right = sorted(set(index)), 0.0, 0
+    for i, clip in enumerate(index):
+        place = [n for n, other in enumerate(index) if other == clip].index(i)
+        wanted = clip if false == "shifted" else clips[clips.index(clip) - 1]
+        windows = [n for n, other in enumerate(index) if other == wanted]
+        j = windows[1 - place] if false == "shifted" else windows[place]
+        own, other = float(logit_BB[i, i]), float(logit_BB[i, j])
+        due += (math.log1p(math.exp(-own)) + math.log1p(math.exp(other))) / (2 * count)
+        right += (own > 0) + (other <= 0)
+    found = told(make(false=false), logit_BB).loss(windows_of(index), 0)
+    assert float(found["loss"]) == pytest.approx(due, abs=1e-12)
+    assert float(found["right"]) == pytest.approx(right / (2 * count))
+
+
+def test_who_knows_nothing_pays_ln_2_and_half_of_all_answers_are_yes(batch: Batch) -> None:
+    method = make()
+    nn.init.zeros_(method.logit[-1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(method.logit[-1].bias)  # type: ignore[arg-type]
+    found = method.loss(batch, 0)
+    assert float(found["loss"].detach()) == pytest.approx(math.log(2)) and float(found["right"]) == 0.5
+
+
+def test_a_shifted_sound_is_of_the_same_clip_and_another_is_not() -> None:
+    index_B = torch.tensor([8, 2, 5, 2, 8, 5])
+    shifted_B, other_B = (make(false=false).partners(index_B) for false in ("shifted", "other"))
+    assert shifted_B.tolist() == [4, 3, 5, 1, 0, 2]
+    assert bool((index_B[other_B] != index_B).all())
+    for partner_B in (shifted_B, other_B):  # each sound is false once, as often as it is true
+        assert partner_B.sort().values.tolist() == list(range(6))
+
+
+def test_true_and_false_sounds_come_from_the_interior_and_are_a_window_apart(windows: Windows) -> None:
+    stream = Pairs(replace(windows, margin=2), 8, [timing.HARD])
+    for step in range(20):
+        clips = stream(step)
+        partner_B = make().partners(clips.index_B)
+        onset_BNE = clips.truth.onset_BNE
+        assert onset_BNE is not None
+        apart_B = (onset_BNE - onset_BNE[partner_B]).abs().flatten(1).nanmean(1)
+        assert 1.2 - 1e-3 <= float(apart_B.min()) and float(apart_B.max()) <= 2.4 - 0.4 + 1e-3
+
+
+def test_the_order_of_windows_does_not_matter(batch: Batch) -> None:
+    order = torch.tensor([2, 0, 3, 1, 6, 4, 7, 5])
+    for false in ("shifted", "other"):
+        method = make(false=false).eval()
+        one, two = (float(method.loss(clips, 0)["loss"].detach()) for clips in (batch, batch.select(order)))
+        assert one == pytest.approx(two, abs=1e-6)
+
+
+# --- the net
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_the_mean_of_the_map_is_the_logit(batch: Batch, early: bool) -> None:
+    """Pooling first and the linear layer then, as the paper trains, gives the same number: both keep the bias."""
+    method = make(early=early, stride=4).double().eval()
+    clips = batch._map(lambda t: t.double() if t.is_floating_point() else t, lambda rows: rows)
+    map_BTYX = method(clips)
+    assert map_BTYX.shape == (8, 12, 4, 4)
+    norm, relu, last = method.logit
+    last_BD = relu(norm(method.net(clips.video_BTCHW, clips.wave_BS))).mean((2, 3, 4))
+    pooled_B = last_BD @ last.weight.flatten() + last.bias  # type: ignore[operator]
+    torch.testing.assert_close(pooled_B, map_BTYX.mean((1, 2, 3)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(method.heat(method.embed(clips)), map_BTYX.mean(1), rtol=0, atol=1e-12)
+
+
+def test_joining_is_one_layer_on_both_side_by_side() -> None:
+    torch.manual_seed(0)
+    join = Join(3, 2, 5).eval()
+    map_BDTYX, audio_BDL = torch.randn(4, 3, 6, 2, 2), torch.randn(4, 2, 6)
+    tiled_BDTYX = audio_BDL[..., None, None].expand(-1, -1, -1, 2, 2)
+    both = nn.Conv3d(5, 5, 1)
+    scale = (1 + 1e-5) ** -0.5  # of a batch normalisation as it is born
+    with torch.no_grad():
+        both.weight.copy_(torch.cat([join.image[1].weight, join.audio[1].weight[..., None, None]], 1) * scale)  # type: ignore[list-item,index]
+        both.bias.copy_(join.image[1].bias)  # type: ignore[union-attr,arg-type]
+    torch.testing.assert_close(join(map_BDTYX, audio_BDL), both(torch.cat([map_BDTYX, tiled_BDTYX], 1)).relu())
+
+
+def test_early_and_late_are_of_equal_size_and_late_meets_at_the_end(batch: Batch) -> None:
+    early, late = make(), make(early=False)
+    assert {n: p.shape for n, p in early.named_parameters()} == {n: p.shape for n, p in late.named_parameters()}
+    for method in (early, late):
+        met: list[str] = []
+        for name, layer in (("join", method.net.join), ("blocks", method.net.blocks)):
+            layer.register_forward_hook(lambda *_, name=name, met=met: met.append(name))
+        method(batch)
+        assert met == (["join", "blocks"] if method is early else ["blocks", "join"])
+
+
+def test_a_block_with_nothing_in_it_changes_nothing() -> None:
+    block, map_BDTYX = Residual(3), torch.randn(2, 3, 4, 5, 5)
+    nn.init.zeros_(block.layers[-1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(block.layers[-1].bias)  # type: ignore[arg-type]
+    assert torch.equal(block(map_BDTYX), map_BDTYX)
+
+
+def test_maps_of_three_depths(batch: Batch) -> None:
+    net = Fused(width=2, dim=6, heard=4).eval()
+    video_BTCHW = batch.video_BTCHW
+    assert video_BTCHW is not None
+    found = net.pictures(video_BTCHW, batch.wave_BS)
+    assert [tuple(map_BDTYX.shape) for map_BDTYX in found] == [(8, 6, 12, 2, 2)] * 3
+    torch.testing.assert_close(found[2], net(video_BTCHW, batch.wave_BS))
+    silent = net.pictures(video_BTCHW)
+    assert torch.equal(found[0], silent[0]) and not torch.allclose(found[1], silent[1])
+    torch.testing.assert_close(silent[2], net(video_BTCHW, torch.zeros_like(batch.wave_BS)))
+
+
+def test_each_sense_is_embedded_alone(batch: Batch) -> None:
+    for early in (True, False):
+        method = make(early=early).eval()
+        found = method.embed(batch)
+        other = method.embed(replace(batch, wave_BS=batch.wave_BS.flip(0)))
+        assert torch.equal(found.image_BD, other.image_BD)  # type: ignore[arg-type]
+        torch.testing.assert_close(found.audio_BD.flip(0), other.audio_BD)  # type: ignore[union-attr]
+        assert found.image_BD.shape == (8, 36) and found.audio_BD.shape == (8, 24)  # type: ignore[union-attr]
+    picture = replace(batch, video_BTCHW=None, image_BCHW=batch.frame_BCHW)
+    assert make().embed(picture).image_BD.shape == (8, 36)  # type: ignore[union-attr]
+
+
+def test_the_truth_is_never_read(windows: Windows) -> None:
+    stream = Pairs(windows, 8, [timing.HARD])
+    for settings in ({}, {"false": "other", "early": False}):
+        make_one: Callable[[], Multisensory] = lambda s=settings: make(**s)  # type: ignore[misc]  # noqa: E731
+        assert torch.equal(*with_and_without_truth(make_one, stream, 2))  # type: ignore[arg-type]
+
+
+def test_bad_input_is_named(batch: Batch) -> None:
+    with pytest.raises(ValueError, match="false sound of Multisensory"):
+        make(false="late")
+    for rows in ([0, 1, 2, 3], [0, 4], [0, 1, 4], [0, 4, 0, 4, 1, 5]):
+        with pytest.raises(ValueError, match="two windows of each"):
+            make().loss(batch.select(rows), 0)
+    with pytest.raises(ValueError, match="neither a picture nor a video"):
+        make().embed(replace(batch, video_BTCHW=None))
+
+
+# --- the recipe
+
+
+@pytest.fixture(scope="module")
+def run() -> experiment.Run:
+    return experiment.open("multisensory", "smoke", device="cpu")
+
+
+def test_arms_see_and_hear_what_their_names_say(run: experiment.Run) -> None:
+    own = multisensory.lessons(run, "fused")(3)
+    assert own.video_BTCHW is not None
+    for arm in multisensory.ARMS:
+        other = multisensory.lessons(run, arm)(3)
+        assert other.video_BTCHW is not None and torch.equal(own.index_B, other.index_B)
+        same = torch.equal(own.video_BTCHW, other.video_BTCHW), torch.equal(own.wave_BS, other.wave_BS)
+        if arm in ("static frames", "sound alone"):
+            assert same == (False, True) and not other.video_BTCHW.diff(dim=1).any()
+        elif arm == "picture alone":
+            assert same == (True, False) and not other.wave_BS.any()
+        elif arm == "random pairs":
+            assert same == (True, False) and torch.equal(other.wave_BS, own.wave_BS.roll(4, 0))
+        else:
+            assert same == (True, arm != "shuffled pairs")
+    assert not multisensory.grey(own).video_BTCHW.sub(0.5).any()  # type: ignore[union-attr]
+
+
+class Sees(nn.Module):
+    """Invented: its map is the picture's own brightness, a little, and the number of the sound from clip to clip."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        assert batch.video_BTCHW is not None
+        number_B = batch.wave_BS[:, 0] * 32767 - 1000 * batch.index_B
+        bright_BTHW = batch.video_BTCHW.mean(2)
+        return bright_BTHW - bright_BTHW.mean((1, 2, 3), keepdim=True) + number_B[:, None, None, None]
+
+
+def lit(clips: int = 6, right: int = 4) -> Windows:
+    """Two boxes, the first of which sounds; it is the brighter in some clips. Sound m begins with 1000·m + frame."""
+    video = torch.zeros(clips, 36, 3, 12, 12, dtype=torch.uint8)
+    video[:right, :, :, :6, :6], video[right:, :, :, 6:, 6:] = 255, 255
+    wave = (torch.arange(36).repeat_interleave(1600)[None] + 1000 * torch.arange(clips)[:, None]).to(torch.int16)
+    box_BTN4 = torch.tensor([[0.0, 0, 6, 6], [6, 6, 12, 12]]).expand(clips, 36, 2, 4)
+    truth = Truth(torch.zeros(clips, 2).long(), torch.tensor([[True, False]]).expand(clips, 2), box_BTN4=box_BTN4)
+    return Windows(video, wave, truth, 10.0, 12)
+
+
+def test_who_is_lit_is_hotter_and_pairs_are_of_the_clips_that_they_say() -> None:
+    asked = joined.Joined(Sees(), lit(), lambda batch: batch)
+    found = joined.where(asked)
+    assert found["hotter"] == found["pointing"] == found["hotter, shifted sound"] == pytest.approx(4 / 6)
+    seen_B = torch.tensor([3, 4, 5, 6, 7, 8])
+    assert asked.score(seen_B, seen_B + 5).tolist() == pytest.approx([8, 9, 10, 11, 12, 13], abs=1e-2)
+    following = [1000 * ((n + 1) % 6 - n) + 3 + (n + 1) % 6 for n in range(6)]
+    assert asked.score(seen_B, seen_B, clips=1).tolist() == pytest.approx(following, abs=1e-2)
+
+
+def test_a_rule_finds_what_changes_as_loudness_does() -> None:
+    """One cell flashes as the sound comes and goes, another at other times."""
+    video, wave = torch.zeros(1, 12, 3, 12, 12), torch.zeros(1, 12 * 1600)
+    tone = torch.sin(torch.arange(1600) * 0.4)
+    for frame in (3, 8):
+        video[:, frame, :, :4, :4] = 1
+        wave[:, frame * 1600 : (frame + 1) * 1600] = tone
+    video[:, 5:7, :, 8:, 8:] = 1
+    rule, clips = joined.Rule(3), Batch(torch.tensor([0]), wave, video_BTCHW=video, fps=10.0)
+    map_YX = rule(clips)[0].mean(0)
+    assert map_YX.argmax() == 0 and float(map_YX[2, 2]) < 0
+    pooled_T, loud_T = video.diff(dim=1).abs().mean((0, 2, 3, 4)), wave.view(12, -1).square().mean(1).sqrt()
+    due = float(torch.corrcoef(torch.stack([pooled_T, loud_T.diff().abs()]))[0, 1])
+    assert float(rule(clips).mean()) == pytest.approx(due, abs=0.05)  # of a spectrogram's frames, not of samples
+    late = replace(clips, wave_BS=wave.roll(3 * 1600, 1))
+    assert float(rule(clips).mean()) > 0.3 > float(rule(late).mean())
+
+
+def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
+    found = experiment.run_cell(multisensory, run, "fused")
+    terms = [term for claim in multisensory.CLAIMS for gap in claim.gaps() for term in gap.terms]
+    assert {metric for _, arm, metric in terms if arm != "rule"} | set(multisensory.CHANCE) <= set(found)
+    ruled = experiment.run_cell(multisensory, run, "rule")
+    assert {metric for _, arm, metric in terms if arm == "rule"} <= set(ruled)
+    assert {arm for _, arm, _ in terms} <= {*multisensory.ARMS, "chance"}
+    assert all(math.isfinite(value) for value in [*found.values(), *ruled.values()])
+
+
+# --- real files
+
+
+def filmed(path: Path, **part: float) -> Windows:
+    clip = media.read_video(path, fps=10.0, size=48, **part)
+    video, wave = clip.video_TCHW[None], clip.wave_S[None, : len(clip.video_TCHW) * SAMPLE_RATE // 10]
+    return rendered([Batch(torch.zeros(1).long(), wave, video_BTCHW=video, fps=clip.fps)], 12)
+
+
+def test_a_real_file_goes_through_it_in_step(tmp_path: Path) -> None:
+    """A flash and a beep in a film stay together in every window, and the rule hears them so."""
+    clips, row_B = filmed(clap.write(tmp_path / "clap.mp4", 4.0, (1.6, 2.2))), torch.tensor([0])
+    for start in (8, 10, 12):
+        seen_B = torch.tensor([start])
+        batch = clips.cut(row_B, seen_B)
+        assert batch.video_BTCHW is not None
+        flash = batch.video_BTCHW[0].mean((1, 2, 3)) > 0.5
+        beep = batch.wave_BS[0].view(12, -1).abs().mean(1) > 0.01
+        assert abs(int(flash.int().argmax()) - int(beep.int().argmax())) <= 1
+        rule = joined.Rule()
+        assert float(rule(batch).mean()) > float(rule(clips.cut(row_B, seen_B, seen_B + 5)).mean())
+        assert make().eval()(batch).shape == (1, 12, 6, 6)
+
+
+def test_real_clips_go_through_it(real_data: Path) -> None:
+    paths = sorted((real_data / "clips").glob("*.mp4"))
+    assert paths
+    for path in paths:
+        clips = filmed(path, seconds=4.0)
+        batch = clips.cut(torch.tensor([0]), torch.tensor([clips.last // 2]))
+        with evaluating(make()) as _:
+            assert bool(make().eval()(batch).isfinite().all()), path.name
+
+
+# --- learning
+
+
+def learnt(seed: int) -> float:
+    """AUC of sound in time against sound of another moment of the same clip: one large thing, no backdrop."""
+    dials: dict[str, Any] = {"tempo": (1.0, 2.0), "onset_from": 1.0, "drift": 0.0, "side": (0.6, 0.7), "backdrop": 0.0}
+    train, test = (
+        rendered(World("orchestra", "moving", split, seed, 24, 3.6, 10.0, **dials).batches(count), 12)
+        for split, count in (("train", 256), ("test", 192))
+    )
+    torch.manual_seed(seed)
+    method = Multisensory()
+    stream = Pairs(train, 32, [timing.HARD], seed=seed)
+    fit(method, stream, TrainConfig(150, 5e-3, seed=seed, device="cpu", progress=False))
+    return joined.Joined(method, test, lambda batch: batch).auc("hard")
+
+
+@pytest.mark.learns
+def test_it_learns_what_is_in_time_within_seconds() -> None:
+    """Provisional bound."""
+    assert learnt(0) > 0.6
