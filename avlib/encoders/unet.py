@@ -87,8 +87,9 @@ class UNetSeeing(UNetSmall):
         for level, columns in self.joins.items():
             if not 0 <= level < self.levels:
                 raise ValueError(f"columns join at levels 0…{self.levels - 1}, not at {level}")
-            conv = self.down[level][0]
-            self.down[level] = _down(conv.in_channels + columns, conv.out_channels)
+            plain = next(self.down[level].children())
+            assert isinstance(plain, nn.Conv2d)
+            self.down[level] = _down(plain.in_channels + columns, plain.out_channels)
 
     def forward(self, spectrum_BCFL: Tensor, columns: Sequence[Tensor] = ()) -> Tensor:  # type: ignore[override]
         check_input("UNetSeeing", spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
