@@ -18,8 +18,6 @@ from avlib.world.windows import Windows
 
 LEVEL, FLOOR = 0.1, 1e-3
 """Root mean square of each source in a mixture (the paper's), unless it is below FLOOR: that is left almost silent."""
-JUDGED = 32
-"""Mixtures by whose SDR, SIR and SAR a net is judged: each takes a second."""
 
 
 def levelled(wave_BS: Tensor) -> Tensor:
@@ -91,8 +89,12 @@ def half(batch: Batch, sources_BNS: Tensor) -> Tensor:
 MASKS: dict[str, Asked] = {"ideal": ideal, "half": half}
 
 
-def separated(asked: Asked, batches: Iterable[Batch]) -> dict[str, float]:
-    """How well mixtures are taken apart, and how often "on" is nearer to the source on screen than to the other."""
+def separated(asked: Asked, batches: Iterable[Batch], judged: int) -> dict[str, float]:
+    """How well mixtures are taken apart, and how often "on" is nearer to the source on screen than to the other.
+
+    Args:
+        judged: mixtures by which SDR, SIR and SAR are found, the first ones; each takes long.
+    """
     found, due, whole = [], [], []
     for batch in batches:
         mixture, sources_BNS = mixed(batch)
@@ -100,7 +102,7 @@ def separated(asked: Asked, batches: Iterable[Batch]) -> dict[str, float]:
         due.append(sources_BNS)
         whole.append(mixture.wave_BS)
     found_BNS, due_BNS, whole_BS = torch.cat(found), torch.cat(due), torch.cat(whole)
-    ratios = separate.bss_eval(found_BNS[:JUDGED], due_BNS[:JUDGED], whole_BS[:JUDGED])
+    ratios = separate.bss_eval(found_BNS[:judged], due_BNS[:judged])
     known, best = (separate.separation(found_BNS, due_BNS, whole_BS, permute) for permute in (False, True))
     scores = {"attribution": attributed(found_BNS[:, 0], due_BNS), "improvement": known.improvement}
     scores |= {"improvement, best order": best.improvement, "SI-SDR": known.si_sdr, "silent sources": known.skipped}

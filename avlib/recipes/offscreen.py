@@ -143,7 +143,7 @@ def measure(method: nn.Module, run: Run, arm: str = OWN) -> dict[str, float]:
         def said(batch: Batch, sources_BNS: Tensor) -> Tensor:
             return method.masks(show(batch).blind().to(device)).cpu()
 
-        scores = separated(MASKS.get(how.judge.get("mask", ""), said), batches)
+        scores = separated(MASKS.get(how.judge.get("mask", ""), said), batches, run.budget.eval_count // 24)
         for name, dials in {} if how.judge or how.steps == 0 else HALVES.items():
             settings: dict[str, Any] = {"seconds": FRAMES / FPS, "fps": FPS, "sounding": (2, 2), "hands": "known"}
             world = run.world("twins", "test", **settings | LOOK | TWO | dials)
