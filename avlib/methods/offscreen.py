@@ -39,7 +39,7 @@ class OnOffScreen(nn.Module):
     Args:
         sees: are pictures shown at all?
         bins: of the spectrogram that the net looks at, up to N_FFT/2 + 1; 128 are 4 kHz.
-        width, levels: channels of the u-net's first level, and its halvings.
+        width, levels: channels of the u-net's first level, and its halvings, 4 or more.
         told: coordinates of a column that joins at a level.
         net: settings of the picture net, `Fused`, which hears the mixture too.
 
