@@ -303,9 +303,9 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
 def test_real_clips_go_through_in_step() -> None:
     """Two films, mixed: windows of both are what is read of the files at that moment, and parts sum to the mixture."""
     begin, films, heard = 4, [], []
-    for path in sorted(CLIPS[0].glob("*.mp4"))[:2]:
-        clip = media.read_video(path, fps=10, size=48, seconds=2.0, allow_silent=True)
-        part = media.read_video(path, fps=10, size=48, start=begin / 10, seconds=1.2, allow_silent=True)
+    for path in (CLIPS[0] / name for name in ("friday.mp4", "nasa_13013.mp4")):
+        clip = media.read_video(path, fps=10, size=48, seconds=2.0)
+        part = media.read_video(path, fps=10, size=48, start=begin / 10, seconds=1.2)
         windows = rendered(
             [Batch(torch.tensor([0]), clip.wave_S[None], video_BTCHW=clip.video_TCHW[None], fps=10.0)], 12
         )
