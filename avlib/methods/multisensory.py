@@ -72,7 +72,10 @@ class Multisensory(nn.Module):
         )
 
     def heat(self, found: Embedding) -> Tensor:
-        """Where the sound comes from: the mean over time of the class activation map, map_BYX."""
+        """Where the sound comes from: the mean over time of the class activation map, map_BYX.
+
+        The paper's figures show its magnitude; with its sign, a thing that moves otherwise than is heard stays dark.
+        """
         assert found.video_BDTYX is not None and found.audio_BDFL is not None
         return self.activation(found.video_BDTYX, found.audio_BDFL[:, :, 0]).mean(1)
 

@@ -97,8 +97,8 @@ def listens(asked: Joined) -> dict[str, float]:
 class Rule(nn.Module):
     """Nothing learnt: what changes in the picture, times how loudness changes, cell by cell and moment by moment.
 
-    Both changes are from frame to frame, without their sign, and less their means over time. Products are scaled so
-    that the mean of the map is the correlation of the whole picture's change with that of loudness.
+    Both changes are from frame to frame, without their sign, and less their means over time; the first frame, before
+    which there is none, has 0. The mean of the map is the correlation of the whole picture's change with loudness's.
 
     Args:
         cells: of the map, on a side.
@@ -116,4 +116,6 @@ class Rule(nn.Module):
         rise_BT11 = loud_BT.diff(dim=1).abs()[:, :, None, None]
         change_BTYX, rise_BT11 = (value - value.mean(1, keepdim=True) for value in (change_BTYX, rise_BT11))
         both_B = change_BTYX.mean((2, 3)).std(1, correction=0) * rise_BT11.flatten(1).std(1, correction=0)
-        return change_BTYX * rise_BT11 / (both_B[:, None, None, None] + 1e-12)
+        map_BTYX = change_BTYX * rise_BT11 / (both_B[:, None, None, None] + 1e-12)
+        frames = batch.video_BTCHW.shape[1]
+        return functional.pad(map_BTYX, (0, 0, 0, 0, 1, 0)) * frames / (frames - 1)

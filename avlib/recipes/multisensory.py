@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from avlib.claims import Claim
+from avlib.claims import Claim, Contrast
 from avlib.distributed import rank, world_size
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.multisensory import Multisensory
@@ -52,9 +52,11 @@ PLACES: dict[str, dict[str, Any]] = {
     "static": {"motion": 0.0, "drift": 0.0},
 }
 """Where it is asked what is in time and what is hot: presets, with other dials where these say so."""
+TWOFOLD = ("twins", "sync", "twins, equal rhythms")
+"""Those with two things, one of which sounds."""
 CHANCE = {f"{kind} {what}": 0.5 for kind in ("easy", "hard", "super-hard") for what in ("AUC", "wins", "accuracy")}
 CHANCE |= {f"{place}: hard AUC": 0.5 for place in PLACES} | {"picture when": 0.5, "sound when": 0.5}
-CHANCE |= {f"{place}: hotter{end}": 0.5 for place in PLACES if place != "moving" for end in ("", ", shifted sound")}
+CHANCE |= {f"{place}: hotter{end}": 0.5 for place in TWOFOLD for end in ("", ", shifted sound")}
 _PAPER = "owens2018audio"
 # fmt: off
 CLAIMS = (
@@ -74,12 +76,15 @@ CLAIMS = (
           "sync: hotter", "fused", "chance", _PAPER, "sync"),
     Claim("Of two things of one kind, who learnt from shifted sound knows better which one it is",
           "twins: hotter", "fused", "random pairs", "ours", "hotter"),
+    Claim("Senses that meet early point better at the one that sounds",
+          "twins: pointing", "fused", "late fusion", "ours", "early"),
     Claim("Which thing it is, shifted sound does not teach better than the sound of other clips",
           "picture class", "random pairs", "fused", "ours", "class"),
     Claim("Control: with a shifted sound neither of two things of one kind is hotter",
           "twins: hotter, shifted sound", "fused", "chance", "ours", "shifted", margin=0.05, kind="equal"),
-    Claim("Control: where all play one rhythm, neither is hotter",
-          "twins, equal rhythms: hotter", "fused", "chance", "ours", "rhythms", margin=0.05, kind="equal"),
+    Contrast("Where all play at one tempo, beat by beat, the one that sounds is found less often",
+             ("twins: hotter", "fused", "chance"), ("twins, equal rhythms: hotter", "fused", "chance"),
+             "ours", "rhythms"),
     Claim("Control: sound alone does not tell that it was shifted",
           "hard AUC", "sound alone", "chance", "ours", "alone", margin=0.03, kind="equal"),
     Claim("Control: with shuffled pairs there is nothing to learn",
@@ -91,7 +96,11 @@ LOOK: dict[str, Any] = {"tempo": (1.0, 2.5), "onset_from": 1.0, "drift": 0.06, "
 ONE, TWO = {"side": (0.4, 0.6)}, {"side": (0.36, 0.44)}
 """How large one thing is, and each of two."""
 RATE = 5e-3
-"""Largest learning rate of the one-cycle schedule, of every arm."""
+"""Largest learning rate of the one-cycle schedule, of every arm. It, the sizes of things, the net's width and depth and
+the number of steps are first guesses that were tried once, on validation clips of seed 11, which is in no record; those
+of the `gpu` profile were not tried. Training shows one thing a clip; after as many steps of `twins` instead (one try),
+true pairs of two things are told better (AUC .86, against .81) and the box that sounds is found as often (.90, .91).
+"""
 
 
 def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any) -> Windows:

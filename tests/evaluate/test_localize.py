@@ -258,3 +258,36 @@ def test_boxes_are_truncated_and_half_open():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_heat_of_a_box_is_the_mean_of_the_map_within():
+    generator = np.random.default_rng(0)
+    map_BYX = generator.random((3, 12, 12))
+    box_BN4 = np.array([[[0, 0, 5, 3], [4, 6, 12, 12]], [[2, 2, 3, 3], [np.nan] * 4], [[-4, -4, 2, 2], [7, 7, 7, 9]]])
+    found = loc.box_heat(map_BYX, box_BN4, 12)
+    for b, boxes in enumerate(box_BN4):
+        for n, (x1, y1, x2, y2) in enumerate(boxes):
+            if np.isnan(x1) or x1 == x2:
+                assert np.isnan(found[b, n])
+                continue
+            cells = [map_BYX[b, y, x] for y in range(max(int(y1), 0), int(y2)) for x in range(max(int(x1), 0), int(x2))]
+            assert found[b, n] == pytest.approx(sum(cells) / len(cells))
+    small = generator.random((3, 4, 4))
+    assert loc.box_heat(small, box_BN4, 12)[0, 0] == pytest.approx(loc.resize(small, 12)[0, :3, :5].mean())
+    with pytest.raises(ValueError, match="holds 1 NaN"):
+        loc.box_heat(np.full((1, 1, 1), np.nan), box_BN4[:1], 12)
+    with pytest.raises(ValueError, match="boxes"):
+        loc.box_heat(map_BYX[:2], box_BN4, 12)
+
+
+def test_the_hotter_side_wins_and_equals_share():
+    nan = np.nan
+    heat_BN = [[2, 1, nan], [1, 2, 0], [1, 1, nan], [3, 1, 4], [1, nan, nan], [5, 0, 7]]
+    own_BN = np.array([[1, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
+    # 2 > 1; 1 against the mean of 2 and 0; alike; 3.5 > 1; nothing beside it; nothing of its own
+    assert loc.hotter(heat_BN, own_BN).tolist()[:4] == [1, 0.5, 0.5, 1]
+    assert np.isnan(loc.hotter(heat_BN, own_BN)[4:]).all()
+    flipped = loc.hotter(heat_BN, ~own_BN)[:4]
+    assert flipped.tolist() == [0, 0.5, 0.5, 0]
+    with pytest.raises(ValueError, match="own_BN"):
+        loc.hotter(heat_BN, own_BN[:, :2])

@@ -285,7 +285,7 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
 # --- real files
 
 
-def filmed(path: Path, **part: float) -> Windows:
+def filmed(path: Path, **part: Any) -> Windows:
     clip = media.read_video(path, fps=10.0, size=48, **part)
     video, wave = clip.video_TCHW[None], clip.wave_S[None, : len(clip.video_TCHW) * SAMPLE_RATE // 10]
     return rendered([Batch(torch.zeros(1).long(), wave, video_BTCHW=video, fps=clip.fps)], 12)
@@ -310,7 +310,7 @@ def test_real_clips_go_through_it(real_data: Path) -> None:
     paths = sorted((real_data / "clips").glob("*.mp4"))
     assert paths
     for path in paths:
-        clips = filmed(path, seconds=4.0)
+        clips = filmed(path, seconds=4.0, allow_silent=True)
         batch = clips.cut(torch.tensor([0]), torch.tensor([clips.last // 2]))
         with evaluating(make()) as _:
             assert bool(make().eval()(batch).isfinite().all()), path.name
@@ -336,4 +336,4 @@ def learnt(seed: int) -> float:
 @pytest.mark.learns
 def test_it_learns_what_is_in_time_within_seconds() -> None:
     """Provisional bound."""
-    assert learnt(0) > 0.6
+    assert learnt(0) > 0.75
