@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avlib import losses
 from avlib.audio import LogMel
@@ -71,14 +72,16 @@ class Synchronisation(nn.Module):
             self.logit = nn.Linear(128, 1)
 
     def embed(self, batch: Batch) -> Embedding:
-        """Embeddings of what is seen and of what is heard, each of length 1; a picture is a film of one frame."""
+        """Embeddings of what is seen and heard, of length 1 if they are compared; a picture is a film of one frame."""
         video_BTCHW = batch.frame_BCHW[:, None] if batch.video_BTCHW is None else batch.video_BTCHW
         image_BDT = self.eye(video_BTCHW).amax((3, 4))
         audio_BDT = self.ear(self.mel(batch.wave_BS)).mean(2)
         image_BD, audio_BD = (
-            nn.functional.normalize(head(in_bins(map_BDT, self.bins)).flatten(1), dim=1)
+            head(in_bins(map_BDT, self.bins)).flatten(1)
             for head, map_BDT in zip(self.heads, (image_BDT, audio_BDT), strict=True)
         )
+        if self.kind == "contrastive":
+            image_BD, audio_BD = functional.normalize(image_BD), functional.normalize(audio_BD)
         return Embedding(image_BD, audio_BD)
 
     def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:
