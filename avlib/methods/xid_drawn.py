@@ -82,5 +82,5 @@ class DrawnMemory(InstanceDiscrimination):
         if self.plain or step < self.warmup:
             return None
         keep, cool, tie = self.memory.dials
-        score_BM = scores(self.memory.targets, *bank.values(), index_B, cool / tie)[n]
+        score_BM = scores(self.memory.targets, bank["image"], bank["audio"], index_B, cool / tie)[n]
         return losses.soft_targets(score_BM.gather(1, at_BN), torch.zeros_like(index_B), keep, cool)

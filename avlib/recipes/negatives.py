@@ -28,7 +28,6 @@ from avlib.methods.selavi import SelfLabels
 from avlib.methods.xdc import CrossClusters
 from avlib.methods.xid_drawn import DrawnMemory
 from avlib.rounds import Growing, Rounds, settle
-from avlib.train import Hook
 from avlib.world.variation import Varied, vary
 
 BUDGET: dict[str, dict[str, Any]] = {
@@ -90,7 +89,7 @@ CLAIMS = (
     Claim("Among twenty kinds, faulty negatives cost a memory next to nothing",
           *_cost("xID", 20), _OURS, "kinds", margin=0.03, kind="equal"),
     Contrast("They cost a memory more where clips are few, which can be learnt by heart, than where they are many",
-             _cost("xID", 4), (_EYE, *reversed(tuple(MANY))), _OURS, "many"),
+             _cost("xID", 4), (_EYE, "xID cleaned, 4 kinds, many clips", "xID, 4 kinds, many clips"), _OURS, "many"),
     *(Claim(f"Among four kinds they cost {whom} something: {where}", *_cost(net, 4, metric), _OURS, "others")
       for net, where in (("pairs", "pairs"), ("xID", "memory"))
       for whom, metric in (("the ear", _EAR), ("what both know of each other", _PAIRS))),
@@ -146,7 +145,10 @@ def train(run: Run, arm: str = "pairs, 4 kinds") -> nn.Module:
     if not steps:
         settle(method, seen.batches())
         return method
-    run.fit(method, stream(run, seen), steps, RATES[net], hooks=rounds(run, method, seen, steps))
+    hooks = rounds(run, method, seen, steps)
+    run.fit(method, stream(run, seen), steps, RATES[net], hooks=hooks)
+    for hook in hooks:
+        hook.relabel(method, steps)  # what was learnt in the last round
     return method
 
 
@@ -154,10 +156,11 @@ def build_net(run: Run, net: str, count: int) -> nn.Module:
     """A net of `NETS` at the size of a run's profile, for ``count`` clips."""
     factory, settings = NETS[net]
     soft = {"warmup": int(WARMUP * run.budget.steps)} if "targets" in settings else {}
-    return run.build(factory, count, **SIZE, width=WIDE if run.budget.full else WIDTH, **settings, **soft)  # type: ignore[no-any-return]
+    width = WIDE if run.budget.full else WIDTH
+    return run.build(factory, count, width=width, **SIZE, **settings, **soft)  # type: ignore[no-any-return]
 
 
-def rounds(run: Run, method: nn.Module, seen: Clips, steps: int) -> Sequence[Hook]:
+def rounds(run: Run, method: nn.Module, seen: Clips, steps: int) -> Sequence[Rounds]:
     """What gives labels between steps, where a method needs them."""
     if isinstance(method, CrossClusters):
         return (Rounds(seen.batches, math.ceil(steps / OFTEN), run.seed),)
