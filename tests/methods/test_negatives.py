@@ -162,16 +162,16 @@ def test_an_arm_says_which_net_and_how_many_kinds() -> None:
     for arm in negatives.ARMS:
         net, told, kinds = negatives.of(arm)
         said = f"{net} {told}".strip() if negatives.ARMS[arm].steps != 0 else "untrained"
-        many = ", many clips" if arm in negatives.MANY else ""
-        assert arm == f"{said}, {kinds} kinds{many}" and net in negatives.NETS
+        assert arm.removeprefix("large: ") == f"{said}, {kinds} kinds" and net in negatives.NETS
 
 
 def test_all_see_the_same_clips_of_as_many_kinds_as_they_say(run: experiment.Run) -> None:
     for kinds in negatives.KINDS:
-        arms = [arm for arm in negatives.ARMS if negatives.of(arm)[2] == kinds and arm not in negatives.MANY]
+        arms = [arm for arm in negatives.ARMS if negatives.of(arm)[2] == kinds and "large" not in arm]
         assert len({id(negatives.clips(run, arm).whole) for arm in arms}) == 1
         assert len(negatives.clips(run, arms[0]).whole.truth.label_B.unique()) == kinds
-    assert {len(negatives.clips(run, arm).whole) for arm in negatives.MANY} == {4 * run.budget.count}
+    side = {arm: negatives.dials(run, arm)["side"] for arm in ("xID, 4 kinds", "large: xID, 4 kinds")}
+    assert len(set(side.values())) == 2
     first, second = (negatives.stream(run, negatives.clips(run, arm))(3) for arm in arms[:2])
     assert torch.equal(first.image_BCHW, second.image_BCHW) and torch.equal(first.wave_BS, second.wave_BS)  # type: ignore[arg-type]
 
@@ -185,18 +185,18 @@ def test_all_have_one_pair_of_encoders(run: experiment.Run) -> None:
 
 
 def test_collisions_are_as_frequent_as_kinds_are_few_and_oracles_have_none(run: experiment.Run) -> None:
-    for net in ("pairs", "xID"):
+    for net, names in (("pairs", ("cleaned",)), ("xID", ("cleaned", "thinned"))):
         for kinds in negatives.KINDS:
             seen = negatives.clips(run, f"{net}, {kinds} kinds")
             found = negatives.collisions(negatives.build_net(run, net, 128), run, seen)
             kind_M = seen.whole.truth.label_B
             luck = float((kind_M[:, None] == kind_M).float().mean())  # a little more than 1 / K: kinds differ in size
             assert found["same kind among candidates"] == pytest.approx(luck, abs=0.03)
-        told = {name: negatives.train(run, f"{net} {name}, 4 kinds") for name in ("cleaned", "thinned")}
+        told = {name: negatives.train(run, f"{net} {name}, 4 kinds") for name in names}
         seen = negatives.clips(run, "xID, 4 kinds")
         share = {name: negatives.collisions(method, run, seen) for name, method in told.items()}
         assert share["cleaned"]["same kind among candidates"] == 0
-        assert share["thinned"]["same kind among candidates"] == pytest.approx(1 / 4, abs=0.06)
+        assert all(share[n]["same kind among candidates"] == pytest.approx(1 / 4, abs=0.06) for n in names[1:])
     assert negatives.collisions(negatives.build_net(run, "XDC", 128), run, seen) == {}
 
 
