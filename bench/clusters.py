@@ -24,12 +24,12 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from avlib import clustering
 
-PLANS = ((2048, 20), (16_384, 64))
-GROUPS = ((2048, 20, 128), (16_384, 64, 128))
+PLANS = ((2048, 20), (8192, 40))
+GROUPS = ((2048, 20, 128), (8192, 40, 128))
 STRENGTH, ROUNDS = 5.0, 50
 
 
-def seconds(run: Callable[[], object], repeats: int = 5) -> float:
+def seconds(run: Callable[[], object], repeats: int = 3) -> float:
     """Median time of ``run``, after one run that is not counted."""
     times = []
     for _ in range(repeats + 1):
