@@ -162,15 +162,15 @@ def test_an_arm_says_which_net_and_how_many_kinds() -> None:
     for arm in negatives.ARMS:
         net, told, kinds = negatives.of(arm)
         said = f"{net} {told}".strip() if negatives.ARMS[arm].steps != 0 else "untrained"
-        assert arm.removeprefix("large: ") == f"{said}, {kinds} kinds" and net in negatives.NETS
+        assert arm.removeprefix("small: ") == f"{said}, {kinds} kinds" and net in negatives.NETS
 
 
 def test_all_see_the_same_clips_of_as_many_kinds_as_they_say(run: experiment.Run) -> None:
     for kinds in negatives.KINDS:
-        arms = [arm for arm in negatives.ARMS if negatives.of(arm)[2] == kinds and "large" not in arm]
+        arms = [arm for arm in negatives.ARMS if negatives.of(arm)[2] == kinds and "small" not in arm]
         assert len({id(negatives.clips(run, arm).whole) for arm in arms}) == 1
         assert len(negatives.clips(run, arms[0]).whole.truth.label_B.unique()) == kinds
-    side = {arm: negatives.dials(run, arm)["side"] for arm in ("xID, 4 kinds", "large: xID, 4 kinds")}
+    side = {arm: negatives.dials(run, arm)["side"] for arm in ("xID, 4 kinds", "small: xID, 4 kinds")}
     assert len(set(side.values())) == 2
     first, second = (negatives.stream(run, negatives.clips(run, arm))(3) for arm in arms[:2])
     assert torch.equal(first.image_BCHW, second.image_BCHW) and torch.equal(first.wave_BS, second.wave_BS)  # type: ignore[arg-type]
