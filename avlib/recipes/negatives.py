@@ -108,9 +108,9 @@ CLAIMS = (
 # fmt: on
 LOOK: dict[str, Any] = {"backdrop": 1.0, "hue": 1.0, "side": (0.5, 0.75)}
 """Things as large as in the recipes of pairs and of XDC, in any colour, before photographs. Where they are small,
-nothing was learnt among twenty kinds in so few steps, and clusters followed other things than kinds: that is the second world.
-What faulty negatives cost is asked of what both senses know of each other, since among large things the eye's probe is
-right about nearly all. Both were chosen on validation clips of seeds 11 and 12, which are in no record.
+nothing was learnt among twenty kinds in so few steps, and clusters followed other things than kinds: that is the second
+world. What faulty negatives cost is asked of what both senses know of each other, since among large things the eye's
+probe is right about nearly all. Both were chosen on validation clips of seeds 11 and 12, which are in no record.
 """
 SIZE: dict[str, Any] = {"hop": 320}
 WIDTH, WIDE = 16, 64
