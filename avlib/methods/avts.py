@@ -23,15 +23,14 @@ COLUMNS = 8
 class Synchronisation(nn.Module):
     """Two towers that keep time, and a distance that is small for a picture and a sound of the same moment.
 
-    A batch holds windows of clips, more than one of each clip. What is seen in a window goes with what is heard in it;
-    the sound of another clip is an *easy* negative, that of another window of the same clip a *hard* one, *super-hard*
-    where the two windows overlap. (Others use these names otherwise.) Which of the latter two there are is up to the
-    stream. Besides true pairs all easy and all hard ones of a batch are compared, each kind by its mean; the paper
-    draws pairs one by one, half of them true.
+    A batch holds several windows of each clip. What is seen in a window goes with what is heard in it; the sound of
+    another clip is an *easy* negative, that of another window of the same clip a *hard* one, *super-hard* where the two
+    overlap (others use these names otherwise); which of the latter two there are is up to the stream. Besides true
+    pairs all easy and all hard ones of a batch are compared, each kind by its mean; the paper draws pairs.
 
     Towers are pooled over space and over frequency and keep ``bins`` spans of time. Each span is described by a few
-    numbers, by the same linear layer; all of them together, in order, at length 1, are the embedding. The paper has a
-    fully connected layer there, which mixes spans.
+    numbers, by the same linear layer; all together, in order, are the embedding, at length 1 where it is compared. The
+    paper has a fully connected layer there, which mixes spans.
 
     Args:
         begin: the step from which hard negatives count: the curriculum's second stage. 0: from the first step on.
@@ -44,8 +43,7 @@ class Synchronisation(nn.Module):
         eye: ``"small"``, ``"MC3-18"`` or ``"R(2+1)D-18"``, the latter two with a VGG-like net for the sound.
 
     Raises:
-        ValueError: another loss or eye, a share outside of 0…1, a dim that bins do not divide; when trained, a batch
-            without a pair of the kinds that count.
+        ValueError: another loss or eye, a share outside of 0…1, a dim that bins do not divide; a batch without a pair.
     """
 
     def __init__(
