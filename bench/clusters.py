@@ -8,11 +8,8 @@ k-means++ seeding until no row moves. How far apart the results are stands besid
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +19,13 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from clock import seconds
+
 from avlib import clustering
 
 PLANS = ((2048, 20), (8192, 40))
 GROUPS = ((2048, 20, 128), (8192, 40, 128))
 STRENGTH, ROUNDS = 5.0, 50
-
-
-def seconds(run: Callable[[], object], repeats: int = 3) -> float:
-    """Median time of ``run``, after one run that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def plans(rows: int, clusters: int) -> str:

@@ -6,8 +6,9 @@
 Each clip is longer than what is shown of it; two windows of it are cut from its interior, each the other's sound out of
 time (`avlib.world.windows`). Asked are true pairs against easy, hard and super-hard ones, by the area under the curve,
 which needs no threshold; how far distance grows with the shift; whether clips whose sound is another's can be told; and
-what a linear probe reads off the picture tower: how many onsets a window shows, which timing alone tells, and which
-thing it shows, which a picture tells. The clips are of the hands that training saw, the recordings are new.
+what a linear probe reads off the picture tower: when notes begin within a window, which timing tells, and which thing
+it shows, which a picture tells. (How many notes there are and how fast they come showed nothing for any arm in trials;
+both are asked all the same.) The clips are of the hands that training saw, the recordings are new.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ LOOK: dict[str, Any] = {
     "side": (0.5, 0.7),
     "classes": 6,
     "hue": 0.0,
-}  # fmt: skip
+}
 """One thing that moves as it sounds. With the preset's own dials (1.5–4 notes/s, 20 classes) nothing was learnt in 300
 steps: a window has too many notes for its frames. Six classes in their own colours can be told apart, as real clips
 can; of 20 in any colour none was learnt, and time was all there was. With drift .06 a rule by hand stays well below
