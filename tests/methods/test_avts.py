@@ -403,7 +403,7 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
     assert all(math.isfinite(value) for value in found.values())
 
 
-def learnt(seed: int) -> float:
+def learnt(seed: int) -> dict[str, float]:
     """AUC of sound in time against sound of another moment of the same clip: two things of few forms, no backdrop."""
     dials: dict[str, Any] = {"tempo": (1.0, 2.0), "onset_from": 1.0, "drift": 0.0, "side": (0.6, 0.7), "backdrop": 0.0}
     train, test = (
@@ -415,10 +415,10 @@ def learnt(seed: int) -> float:
     stream = Pairs(train, 32, [timing.HARD], seed=seed)
     fit(method, stream, TrainConfig(150, 5e-3, seed=seed, device="cpu", progress=False))
     with evaluating(method):
-        return timing.Asked(method, test, lambda batch: batch).auc("hard")
+        return {"hard AUC": timing.Asked(method, test, lambda batch: batch).auc("hard")}
 
 
 @pytest.mark.learns
 def test_it_learns_when_within_seconds() -> None:
-    """Provisional bound."""
-    assert learnt(0) > 0.6
+    """.90 (deviation .025, lowest .87) in 21 runs with one thread: seeds 0-6, natively, with AVX2, with SSE4.1."""
+    assert learnt(0)["hard AUC"] > 0.78
