@@ -233,7 +233,7 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_both_learn_from_drawn_candidates_within_seconds() -> None:
-    """Pairs .88 (deviation .027, lowest .81), xID .79 (.052, lowest .68) in 21 runs with one thread: seeds 0-6, natively,
-    with AVX2, with SSE4.1; by luck .5."""
+    """Pairs .88 (deviation .027, lowest .81), xID .79 (.052, lowest .68) in 21 runs with one thread: seeds 0-6,
+    natively, with AVX2, with SSE4.1; by luck .5."""
     found = learnt(0)
     assert found["pairs"] > 0.75 and found["xID"] > 0.6
