@@ -110,6 +110,67 @@ def correspondence(logit: Tensor, label_B: Tensor | None = None) -> Tensor:
     return (functional.softplus(-true_B).mean() + functional.softplus(false_BM).mean()) / 2
 
 
+def draw(allowed_BM: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """int64 other_BN: for each row ``count`` of the columns that it may be compared with, drawn with replacement.
+
+    Args:
+        allowed_BM: bool. The draw is made on the CPU, so that it is the same on each device.
+
+    Raises:
+        ValueError: not a matrix of bool, no draw, a row that may be compared with nobody.
+    """
+    if allowed_BM.ndim != 2 or allowed_BM.dtype != torch.bool:
+        raise ValueError(f"draw needs allowed_BM of bool, not {allowed_BM.dtype} of shape {tuple(allowed_BM.shape)}")
+    if count < 1:
+        raise ValueError(f"draw needs at least one candidate, not {count}")
+    alone_B = ~allowed_BM.any(1)
+    if bool(alone_B.any()):
+        raise ValueError(f"rows {alone_B.nonzero().flatten().tolist()[:8]} may be compared with nobody")
+    chance_BM = allowed_BM.cpu().float()
+    return torch.multinomial(chance_BM, count, replacement=True, generator=generator).to(allowed_BM.device)
+
+
+@full_precision
+def true_or_false(true_B: Tensor, false_BN: Tensor) -> Tensor:
+    """Binary cross-entropy of logits of true and of false pairs, both together weighing alike: ln 2 at zero.
+
+    Where the false ones are all others of the batch it is :func:`correspondence`.
+
+    Raises:
+        ValueError: an empty batch, no false pair.
+
+    Source: Arandjelović & Zisserman, Look, Listen and Learn, ICCV 2017, section 2; how many false pairs is ours.
+    """
+    _need("true_or_false", true_B, "true_B", 1)
+    _need("true_or_false", false_BN, "false_BN", 2)
+    return (functional.softplus(-true_B).mean() + functional.softplus(false_BN).mean()) / 2
+
+
+@full_precision
+def among(own_B: Tensor, other_BN: Tensor, target_BN: Tensor | None = None) -> Tensor:
+    """Find the own one among N others: -log softmax at the own logit, mean over clips; ln (N + 1) at equal logits.
+
+    Args:
+        own_B, other_BN: logits, already divided by the temperature.
+        target_BN: N + 1 columns, the own one first, rows sum to 1: how much of the choice each shall have. No gradient.
+
+    Raises:
+        ValueError: an empty batch, no other, rows or columns that do not fit.
+
+    Source: van den Oord et al., arXiv 1807.03748, equation 4; targets as Morgado et al., CVPR 2021, section 3.3.
+    """
+    _need("among", own_B, "own_B", 1)
+    _need("among", other_BN, "other_BN", 2)
+    if len(own_B) != len(other_BN):
+        raise ValueError(f"among needs others of each clip, not {len(other_BN)} rows for {len(own_B)} clips")
+    log_BN = torch.cat([own_B[:, None], other_BN], 1).log_softmax(1)
+    if target_BN is None:
+        return -log_BN[:, 0].mean()
+    if target_BN.shape != log_BN.shape:
+        raise ValueError(f"among needs target_BN of {tuple(log_BN.shape)}, not {tuple(target_BN.shape)}")
+    return -(target_BN.detach() * log_BN).sum(1).mean()
+
+
 @full_precision
 def info_nce(
     sim_BM: Tensor, temperature: float | Tensor = 0.07, symmetric: bool = True, target_B: Tensor | None = None

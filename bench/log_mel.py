@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import librosa
 import numpy as np
 import torch
 import torchaudio
+from clock import seconds
 
 from avlib.audio import LogMel
 
 CLIPS, SAMPLE_RATE = 64, 16_000
 SETTINGS = {"sr": SAMPLE_RATE, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 64}
-
-
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median time of ``run``, after one run that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def librosa_log_mel(wave: np.ndarray) -> np.ndarray:

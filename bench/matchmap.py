@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from clock import seconds
 from torch import Tensor
 
 from avlib.matching import all_pairs
@@ -24,15 +24,10 @@ def double_loop(image_BDYX: Tensor, audio_BDL: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def seconds(score: Callable[[Tensor, Tensor], Tensor], image: Tensor, audio: Tensor, repeats: int = 5) -> float:
-    """Median time of one forward and backward pass."""
-    times = []
-    for _ in range(repeats + 1):
-        image.grad = audio.grad = None
-        start = time.perf_counter()
-        score(image, audio).square().mean().backward()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+def both_ways(score: Callable[[Tensor, Tensor], Tensor], image: Tensor, audio: Tensor) -> None:
+    """One forward and backward pass."""
+    image.grad = audio.grad = None
+    score(image, audio).square().mean().backward()
 
 
 def main() -> None:
@@ -42,7 +37,7 @@ def main() -> None:
     for name, side, frames in CASES:
         image = torch.randn(CLIPS, DIM, side, side, generator=generator).requires_grad_()
         audio = torch.randn(CLIPS, DIM, frames, generator=generator).requires_grad_()
-        ours, peer = seconds(all_pairs, image, audio), seconds(double_loop, image, audio)
+        ours, peer = (seconds(partial(both_ways, score, image, audio), 5) for score in (all_pairs, double_loop))
         row = f"{ours * 1e3:.0f} | {peer * 1e3:.0f} | {peer / ours:.1f}"
         print(f"| B = {CLIPS}, D = {DIM}, {name} | {row} | {torch.get_num_threads()} |")
 

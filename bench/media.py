@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from clock import seconds
 
 from avlib import media
 from avlib.types import SAMPLE_RATE
@@ -51,16 +50,6 @@ def plain(path: Path, keep: int, size: tuple[int, int] | None) -> tuple[torch.Te
             shown += 1
     video_TCHW = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return video_TCHW, torch.from_numpy(np.concatenate(waves, 1)[0])
-
-
-def seconds(run: Callable[[], object], repeats: int = 3) -> float:
-    """Median time of ``run``, after one run that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def main() -> None:

@@ -52,6 +52,17 @@ CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., float], list[Tensor]
         lambda q: reference.soft_nce(q, random(5, 2, seed=3).tolist(), TARGET.tolist(), 0.3, WEIGHTS.tolist()),
         [random(3, 2)],
     ),
+    "true_or_false": (losses.true_or_false, reference.true_or_false, [random(3), random(3, 4, seed=1)]),
+    "among": (
+        losses.among,
+        lambda own, others: reference.among(own, others, [[1.0, 0, 0, 0, 0]] * 3),
+        [random(3), random(3, 4, seed=1)],
+    ),
+    "among, shared": (
+        lambda own, others: losses.among(own, others, TARGET),
+        lambda own, others: reference.among(own, others, TARGET.tolist()),
+        [random(3), random(3, 4, seed=1)],
+    ),
     "noise_contrastive": (
         lambda p, n: losses.noise_contrastive(p, n, 1.5, 0.5),
         lambda p, n: reference.noise_contrastive(p, n, 1.5, 0.5),
@@ -153,6 +164,26 @@ def test_equal_scores() -> None:
     assert float(losses.margin(torch.ones(3), torch.ones(3), 10.0)) == 10
     for kind in ("random", "hardest", "all"):
         assert float(losses.margin_rank(torch.zeros(4, 4), 1.0, kind)) == 2.0
+
+
+def test_candidates_are_drawn_evenly_among_those_that_are_allowed() -> None:
+    allowed = torch.tensor([[False, True, True, True], [True, False, False, False], [True, False, True, False]])
+    drawn = losses.draw(allowed, 3000, torch.Generator().manual_seed(0))
+    for row, may in zip(drawn, allowed, strict=True):
+        share = row.bincount(minlength=4) / 3000
+        assert torch.allclose(share, may / may.sum(), atol=0.04) and not bool(share[~may].any())
+    again = losses.draw(allowed, 3000, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, again) and drawn.dtype == torch.int64
+
+
+def test_all_others_of_a_batch_are_the_matrix_forms() -> None:
+    logit = random(5, 5)
+    false, back = losses.off_diagonal(logit), losses.off_diagonal(logit.t())
+    both = torch.cat([false, back])
+    assert torch.allclose(losses.true_or_false(logit.diagonal(), both), losses.correspondence(logit))
+    assert torch.allclose(losses.among(logit.diagonal().repeat(2), both), losses.info_nce(logit, 1.0))
+    assert float(losses.true_or_false(torch.zeros(3), torch.zeros(3, 7))) == pytest.approx(math.log(2))
+    assert float(losses.among(torch.ones(3), torch.ones(3, 7))) == pytest.approx(math.log(8))
 
 
 def test_info_nce_gradient_is_probability_minus_target() -> None:
@@ -301,6 +332,12 @@ def test_several_teachers_and_times() -> None:
     ("call", "words"),
     [
         (lambda: losses.correspondence(torch.zeros(1, 1)), "correspondence contrasts clips.*at least 2"),
+        (lambda: losses.draw(torch.eye(3)[:2] > 0, 0), "at least one candidate, not 0"),
+        (lambda: losses.draw(torch.eye(3), 2), "allowed_BM of bool, not torch.float32"),
+        (lambda: losses.draw(torch.tensor([[True], [False]]), 2), r"rows \[1\] may be compared with nobody"),
+        (lambda: losses.true_or_false(torch.zeros(2), torch.zeros(2, 0)), "true_or_false got an empty batch"),
+        (lambda: losses.among(torch.zeros(2), torch.zeros(3, 4)), "not 3 rows for 2 clips"),
+        (lambda: losses.among(torch.zeros(3), torch.zeros(3, 3), TARGET), r"target_BN of \(3, 4\), not \(3, 5\)"),
         (lambda: losses.correspondence(torch.zeros(0), torch.zeros(0)), "correspondence got an empty batch"),
         (lambda: losses.correspondence(torch.zeros(3), torch.zeros(2)), "one label a logit"),
         (lambda: losses.correspondence(torch.zeros(3, 2)), "square logit_BB"),

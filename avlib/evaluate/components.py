@@ -19,6 +19,7 @@ from torch.nn import functional
 from avlib.audio import LogMel
 from avlib.evaluate import exam, localize
 from avlib.evaluate.features import evaluating
+from avlib.losses import off_diagonal
 from avlib.types import Batch, Embedding
 
 
@@ -54,9 +55,8 @@ def foreign(found: Embedding) -> Embedding:
 
 def wins(score_BB: Tensor) -> float:
     """Share of false pairs that score below the true one of their row, ties count half."""
-    lead_BB = score_BB.diagonal()[:, None] - score_BB
-    lead_M = lead_BB[~torch.eye(len(score_BB), dtype=torch.bool)]
-    return float(((lead_M > 0).float() + (lead_M == 0).float() / 2).mean())
+    lead_BM = score_BB.diagonal()[:, None] - off_diagonal(score_BB)
+    return float(((lead_BM > 0).float() + (lead_BM == 0).float() / 2).mean())
 
 
 def _points(map_BYX: Tensor, clips: Batch) -> float:
@@ -91,16 +91,19 @@ def _alone(method: nn.Module, batch: Batch) -> Iterator[tuple[str, Tensor]]:
     stems = truth.stem_BNS.unbind(1)
     mixed = method.embed(sound)  # type: ignore[operator]
     alone = [method.embed(replace(sound, wave_BS=wave_BS)) for wave_BS in stems]  # type: ignore[operator]
-    _, share_BKFL, _ = method.parts(mixed)  # type: ignore[operator]
+    share_BKYX, share_BKFL, _ = method.parts(mixed)  # type: ignore[operator]
+    seen_BNK, heard_BNK = inside(share_BKYX, truth.box_BN4, side), None
+    if share_BKFL is not None:
+        level_MFL = LogMel().to(sound.wave_BS.device)(torch.cat(stems))
+        heard_BNK = under(share_BKFL, louder(level_MFL, share_BKFL.shape[2:])).cpu()
     for ending, heard_N in (("", alone), (" by foreign", [foreign(found) for found in alone])):
-        parts = [method.parts(found) for found in heard_N]  # type: ignore[operator]
-        chosen_BN = torch.stack([match_BK.argmax(1) for _, _, match_BK in parts], 1).cpu()
-        yield f"component{ending}", of_chosen(inside(parts[0][0], truth.box_BN4, side), chosen_BN)
+        matches = [method.parts(found)[2] for found in heard_N]  # type: ignore[operator]
+        chosen_BN = torch.stack([match_BK.argmax(1) for match_BK in matches], 1).cpu()
+        yield f"component{ending}", of_chosen(seen_BNK, chosen_BN)
         map_BNYX = torch.stack([exam.heat(method, found) for found in heard_N], 1)
         yield f"cells{ending}", inside(map_BNYX, truth.box_BN4, side).transpose(1, 2)
-        if share_BKFL is not None:
-            weight_BNFL = louder(LogMel().to(sound.wave_BS.device)(torch.cat(stems)), share_BKFL.shape[2:])
-            yield f"heard{ending}", of_chosen(under(share_BKFL, weight_BNFL).cpu(), chosen_BN)
+        if heard_BNK is not None:
+            yield f"heard{ending}", of_chosen(heard_BNK, chosen_BN)
 
 
 class Sides(NamedTuple):

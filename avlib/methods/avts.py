@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avlib import losses
 from avlib.audio import LogMel
@@ -22,15 +23,14 @@ COLUMNS = 8
 class Synchronisation(nn.Module):
     """Two towers that keep time, and a distance that is small for a picture and a sound of the same moment.
 
-    A batch holds windows of clips, more than one of each clip. What is seen in a window goes with what is heard in it;
-    the sound of another clip is an *easy* negative, that of another window of the same clip a *hard* one, *super-hard*
-    where the two windows overlap. (Others use these names otherwise.) Which of the latter two there are is up to the
-    stream. Besides true pairs all easy and all hard ones of a batch are compared, each kind by its mean; the paper
-    draws pairs one by one, half of them true.
+    A batch holds several windows of each clip. What is seen in a window goes with what is heard in it; the sound of
+    another clip is an *easy* negative, that of another window of the same clip a *hard* one, *super-hard* where the two
+    overlap (others use these names otherwise); which of the latter two there are is up to the stream. Besides true
+    pairs all easy and all hard ones of a batch are compared, each kind by its mean; the paper draws pairs.
 
     Towers are pooled over space and over frequency and keep ``bins`` spans of time. Each span is described by a few
-    numbers, by the same linear layer; all of them together, in order, at length 1, are the embedding. The paper has a
-    fully connected layer there, which mixes spans.
+    numbers, by the same linear layer; all together, in order, are the embedding, at length 1 where it is compared. The
+    paper has a fully connected layer there, which mixes spans.
 
     Args:
         begin: the step from which hard negatives count: the curriculum's second stage. 0: from the first step on.
@@ -43,8 +43,7 @@ class Synchronisation(nn.Module):
         eye: ``"small"``, ``"MC3-18"`` or ``"R(2+1)D-18"``, the latter two with a VGG-like net for the sound.
 
     Raises:
-        ValueError: another loss or eye, a share outside of 0…1, a dim that bins do not divide; when trained, a batch
-            without a pair of the kinds that count.
+        ValueError: another loss or eye, a share outside of 0…1, a dim that bins do not divide; a batch without a pair.
     """
 
     def __init__(
@@ -71,14 +70,16 @@ class Synchronisation(nn.Module):
             self.logit = nn.Linear(128, 1)
 
     def embed(self, batch: Batch) -> Embedding:
-        """Embeddings of what is seen and of what is heard, each of length 1; a picture is a film of one frame."""
+        """Embeddings of what is seen and heard, of length 1 if they are compared; a picture is a film of one frame."""
         video_BTCHW = batch.frame_BCHW[:, None] if batch.video_BTCHW is None else batch.video_BTCHW
         image_BDT = self.eye(video_BTCHW).amax((3, 4))
         audio_BDT = self.ear(self.mel(batch.wave_BS)).mean(2)
         image_BD, audio_BD = (
-            nn.functional.normalize(head(in_bins(map_BDT, self.bins)).flatten(1), dim=1)
+            head(in_bins(map_BDT, self.bins)).flatten(1)
             for head, map_BDT in zip(self.heads, (image_BDT, audio_BDT), strict=True)
         )
+        if self.kind == "contrastive":
+            image_BD, audio_BD = functional.normalize(image_BD), functional.normalize(audio_BD)
         return Embedding(image_BD, audio_BD)
 
     def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from avlib.claims import Claim
+from avlib.encoders import pool_max
 from avlib.evaluate import probe
-from avlib.evaluate.features import join
+from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Run
 from avlib.methods.ambient import AmbientSound
 from avlib.recipes import ambient
@@ -82,3 +83,11 @@ def svm(value: list[torch.Tensor], label: list[torch.Tensor]) -> float:
     train, valid, test = zip(value, label, strict=True)
     best = max(STRENGTHS, key=lambda C: probe.svm_split(*train, *valid, C=C).accuracy)
     return probe.svm_split(*train, *test, C=best).accuracy
+
+
+def photographs(image: nn.Module, run: Run) -> float:
+    """Accuracy of such an SVM on the max-pooled maps that a picture tower makes of photographs it never saw."""
+    parts = [join(run.batches(world(run, split))) for split in ("train", "val", "test")]
+    with evaluating(image) as device:
+        found = [pool_max(image(part.frame_BCHW.to(device))).cpu() for part in parts]
+    return svm(found, [part.truth.label_B for part in parts])

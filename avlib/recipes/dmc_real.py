@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from avlib.claims import Claim
 from avlib.datasets import esc50
-from avlib.encoders import pool_max
-from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Arm, Run
 from avlib.methods.dmc import MultimodalClustering
 from avlib.methods.l3 import LookListenLearn
@@ -63,16 +61,9 @@ def sound_features(method: nn.Module, wave_BS: Tensor) -> Tensor:
     return l3_real.sound_features(towers(method), wave_BS)  # type: ignore[arg-type]
 
 
-def photographs(method: nn.Module, run: Run) -> float:
-    """Accuracy of a linear SVM on photographs that it never saw, see `avlib.recipes.ambient_real.svm`."""
-    parts = [join(run.batches(ambient_real.world(run, split))) for split in ("train", "val", "test")]
-    with evaluating(method) as device:
-        found = [pool_max(towers(method).image(part.frame_BCHW.to(device))).cpu() for part in parts]  # type: ignore[operator]
-    return ambient_real.svm(found, [part.truth.label_B for part in parts])
-
-
 def measure(method: nn.Module, run: Run, arm: str = dmc.OWN) -> dict[str, float]:
     """Score one arm on ESC-10's folds and on photographs."""
     nets = nn.ModuleDict({f"fold {fold}": method for fold in esc50.FOLDS})
     heard = l3_real.fold_accuracy(nets, l3_real.recordings(run), sound_features)
-    return {"ESC-10 SVM": heard, "photographs SVM": photographs(method, run)}
+    eye: nn.Module = towers(method).image  # type: ignore[assignment]
+    return {"ESC-10 SVM": heard, "photographs SVM": ambient_real.photographs(eye, run)}

@@ -74,13 +74,14 @@ def other_folds(fold: int) -> tuple[int, ...]:
     return tuple(f for f in esc50.FOLDS if f != fold)
 
 
+def without(run: Run, fold: int) -> Pack:
+    """Drawings with ESC-10's recordings, of which training has those of every fold but one."""
+    return run.once(("pack", fold), lambda: library.build("esc", train_folds=other_folds(fold), only_esc10=True))
+
+
 def worlds(run: Run) -> dict[str, World]:
     """Where nets learn: drawings with the recordings of all folds but one, for each fold, and photographs."""
-
-    def without(fold: int) -> Pack:
-        return run.once(("pack", fold), lambda: library.build("esc", train_folds=other_folds(fold), only_esc10=True))
-
-    folds = {f"fold {fold}": run.world(pack=without(fold)) for fold in esc50.FOLDS}
+    folds = {f"fold {fold}": run.world(pack=without(run, fold)) for fold in esc50.FOLDS}
     return folds | {"photos": run.world(pack="photos")}
 
 

@@ -10,13 +10,26 @@ from torch import Tensor, nn
 
 from avlib.evaluate import exam, probe, synchrony
 from avlib.evaluate.features import Features, evaluating, features, join
+from avlib.matching import cosine
 from avlib.types import Batch, Embedding
-from avlib.world.windows import Windows
+from avlib.world.windows import Gap, Windows
 
 SECONDS, FPS, FRAMES = 3.6, 10.0, 12
 """Of a clip; frames a second; of a window. The sampling rate is a multiple of the second."""
 HARD, SUPER_HARD = (FRAMES / FPS, SECONDS), (0.3, 0.9)
 """How far apart (s) windows begin: so far that they share nothing; so little that they overlap."""
+BEAT = 6
+"""Frames between the notes of `STEADY` clips."""
+STEADY: dict[str, Any] = {"steady": True, "tempo": (FPS / BEAT, FPS / BEAT)}
+"""Dials of clips whose notes come as regularly as a metronome."""
+KINDS = "easy", "hard", "super-hard"
+GAPS: dict[str, Sequence[Gap]] = {
+    "hard": [HARD],
+    "super-hard": [SUPER_HARD],
+    "whole beats": [(beats * BEAT / FPS, beats * BEAT / FPS) for beats in (2.0, 3.0, 4.0)],
+    "half a beat more": [(beats * BEAT / FPS, beats * BEAT / FPS) for beats in (2.5, 3.5)],
+}
+"""How far apart (s) what is seen and heard begin in false pairs of one clip; the last two are for steady clips."""
 Labelled = tuple[Tensor, Tensor]
 
 
@@ -31,7 +44,7 @@ class Asked:
     def pair(self, kind: str) -> tuple[Tensor, Tensor]:
         """Scores of each clip's true pair, and of a false one of that kind with the same picture; found once."""
         if kind not in self._found:
-            seen_B, other_B = self.clips.starts(self.row_B, [SUPER_HARD if kind == "super-hard" else HARD]).unbind(1)
+            seen_B, other_B = self.clips.starts(self.row_B, GAPS["hard" if kind == "easy" else kind]).unbind(1)
             if kind == "easy":
                 self._found[kind] = self.pair("hard")[0], self.score(seen_B, seen_B, clips=1)
             else:
@@ -59,7 +72,29 @@ class Asked:
         return synchrony.auc(*self.pair(kind))
 
 
-KINDS = "easy", "hard", "super-hard"
+class ByHand(nn.Module):
+    """Nothing learnt: how much the picture changes from frame to frame, and how much the loudness does, correlated."""
+
+    def embed(self, batch: Batch) -> Embedding:
+        """Both changes over time, less their means, (B, T)."""
+        assert batch.video_BTCHW is not None
+        seen_BT = batch.video_BTCHW.diff(dim=1, prepend=batch.video_BTCHW[:, :1]).abs().mean((2, 3, 4))
+        loud_BT = batch.wave_BS.unflatten(1, (seen_BT.shape[1], -1)).square().mean(2).sqrt()
+        change_BT = loud_BT.diff(dim=1, prepend=loud_BT[:, :1]).abs()
+        return Embedding(*(value_BT - value_BT.mean(1, keepdim=True) for value_BT in (seen_BT, change_BT)))
+
+    def compare(self, pictures: Embedding, sounds: Embedding) -> Tensor:
+        """Correlation of each picture's change with each sound's, (B, M)."""
+        assert pictures.image_BD is not None and sounds.audio_BD is not None
+        return cosine(pictures.image_BD, sounds.audio_BD)
+
+
+def threshold(asked: Asked) -> float:
+    """The score that tells true pairs best from easy and hard ones, half and half, by the mean of both successes."""
+    true_B, false_B = asked.pair("hard")[0], torch.cat([asked.pair("easy")[1], asked.pair("hard")[1]])
+    level_R = torch.cat([true_B, false_B])
+    right_R = (true_B >= level_R[:, None]).float().mean(1) + (false_B < level_R[:, None]).float().mean(1)
+    return float(level_R[right_R.argmax()])
 
 
 def verdicts(test: Asked, valid: Asked) -> dict[str, float]:
@@ -67,10 +102,7 @@ def verdicts(test: Asked, valid: Asked) -> dict[str, float]:
 
     That threshold is one for all kinds: the best for true pairs against easy and hard ones, half and half.
     """
-    true_B, false_B = valid.pair("hard")[0], torch.cat([valid.pair("easy")[1], valid.pair("hard")[1]])
-    level_R = torch.cat([true_B, false_B])
-    right_R = (true_B >= level_R[:, None]).float().mean(1) + (false_B < level_R[:, None]).float().mean(1)
-    level = level_R[right_R.argmax()]
+    level = threshold(valid)
     scores: dict[str, float] = {}
     for kind in KINDS:
         true_B, false_B = test.pair(kind)
@@ -97,7 +129,7 @@ def offsets(asked: Asked) -> dict[str, float]:
     return curve | {"offset accuracy": found.accuracy, "offset accuracy, luck": found.chance}
 
 
-VIEWS = 4
+VIEWS = 2
 """Windows of each clip that a probe is taught and asked with."""
 SPANS = 6
 MOST = 4

@@ -15,14 +15,10 @@ from torch import nn
 
 from avlib.claims import Claim
 from avlib.datasets import esc50
-from avlib.encoders import pool_max
-from avlib.evaluate.features import evaluating, join
 from avlib.experiment import Clips, Run
-from avlib.methods.xid import InstanceDiscrimination
 from avlib.recipes import ambient_real, l3_real, xid
 from avlib.rounds import settle
-from avlib.world import World, library
-from avlib.world.packs import Pack
+from avlib.world import World
 from avlib.world.variation import Varied
 
 BUDGET: dict[str, dict[str, Any]] = {
@@ -50,15 +46,11 @@ CLAIMS = (
 # fmt: on
 
 
-def worlds(run: Run, split: str = "train", **dials: Any) -> dict[str, World]:
+def worlds(run: Run, **dials: Any) -> dict[str, World]:
     """Where nets learn: drawings with the recordings of all folds but one, for each fold, and photographs."""
-
-    def without(fold: int) -> Pack:
-        seen = l3_real.other_folds(fold)
-        return run.once(("pack", fold), lambda: library.build("esc", train_folds=seen, only_esc10=True))
-
-    folds = {f"fold {fold}": run.world("solo", split, without(fold), **xid.LOOK | dials) for fold in esc50.FOLDS}
-    return folds | {"photos": run.world("solo", split, "photos", **ambient_real.DIALS | dials)}
+    given = xid.LOOK | dials
+    folds = {f"fold {fold}": run.world(pack=l3_real.without(run, fold), **given) for fold in esc50.FOLDS}
+    return folds | {"photos": run.world(pack="photos", **ambient_real.DIALS | dials)}
 
 
 def train(run: Run, arm: str = "xID") -> nn.Module:
@@ -84,9 +76,5 @@ def measure(method: nn.Module, run: Run, arm: str = "xID") -> dict[str, float]:
     """Linear SVMs: of the ear on ESC-10's folds, of the eye on unseen photographs (C chosen on validation)."""
     assert isinstance(method, nn.ModuleDict)
     heard = l3_real.fold_accuracy(method, l3_real.recordings(run), l3_real.sound_features)
-    parts = [join(run.batches(worlds(run, split)["photos"])) for split in ("train", "val", "test")]
-    net = method["photos"]
-    assert isinstance(net, InstanceDiscrimination)
-    with evaluating(net) as device:
-        found = [pool_max(net.image(part.frame_BCHW.to(device))).cpu() for part in parts]
-    return {"ESC-10 SVM": heard, "photographs SVM": ambient_real.svm(found, [part.truth.label_B for part in parts])}
+    eye: nn.Module = method["photos"].image  # type: ignore[assignment]
+    return {"ESC-10 SVM": heard, "photographs SVM": ambient_real.photographs(eye, run)}

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from avlib import experiment
+from avlib import experiment, media
 from avlib.encoders.timed import VideoChange, in_bins
 from avlib.evaluate import synchrony
 from avlib.evaluate.features import evaluating
@@ -120,7 +122,7 @@ def test_hard_pairs_count_from_their_step_on(batch: Batch) -> None:
 
 def test_the_order_of_windows_does_not_matter(batch: Batch) -> None:
     method, order = make().eval(), torch.randperm(8, generator=torch.Generator().manual_seed(0))
-    one, two = (float(method.loss(clips, 0)["loss"]) for clips in (batch, batch.select(order)))
+    one, two = (float(method.loss(clips, 0)["loss"].detach()) for clips in (batch, batch.select(order)))
     assert one == pytest.approx(two, abs=1e-6)
 
 
@@ -179,6 +181,7 @@ def test_embeddings_have_length_one_and_scores_are_distances(batch: Batch) -> No
     assert float(score_BB[2, 5]) == pytest.approx(float(due), abs=1e-5)
     verdict = make(loss="cross-entropy").eval()
     found = verdict.embed(batch)
+    assert float(found.image_BD.norm(dim=1).sub(1).abs().min()) > 0.1  # type: ignore[union-attr]  # as they come
     one = verdict.joined(found.image_BD[2:3], found.audio_BD[5:6])  # type: ignore[index]
     assert float(verdict.compare(found, found)[2, 5]) == pytest.approx(float(one), abs=1e-6)
 
@@ -195,6 +198,25 @@ def test_the_truth_is_never_read(windows: Windows) -> None:
     for settings in ({}, {"loss": "cross-entropy"}):
         make_one: Callable[[], Synchronisation] = lambda s=settings: make(**s)  # type: ignore[misc]  # noqa: E731
         assert torch.equal(*with_and_without_truth(make_one, stream, 2))  # type: ignore[arg-type]
+
+
+def test_windows_of_real_films_are_in_step(real_data: Path) -> None:
+    """A window shows and lets hear what the file has at that time, and the net notices a later sound."""
+    film = media.read_video(real_data / "clips" / "friday.mp4", fps=10, size=48, seconds=3.6)
+    whole = Batch(torch.arange(1), film.wave_S[None], video_BTCHW=film.video_TCHW[None], fps=10.0)
+    clips = rendered([whole], 12)
+    row_B, seen_B = torch.zeros(2, dtype=torch.int64), torch.tensor([9, 9])
+    cut = clips.cut(row_B, seen_B, torch.tensor([9, 21]))
+    for b, start in enumerate((0.9, 2.1)):
+        part = media.read_video(real_data / "clips" / "friday.mp4", fps=10, size=48, start=start, seconds=1.2)
+        off = [float((cut.wave_BS[b].roll(lag) - part.wave_S)[8:-8].abs().mean()) for lag in range(-8, 9)]
+        assert off.index(min(off)) == 8, off  # samples; the file's own rate is another
+        if b == 0:
+            torch.testing.assert_close(cut.video_BTCHW[b], part.video_TCHW, atol=3e-3, rtol=0)  # type: ignore[index]
+    method = make().eval()
+    found = method.embed(cut)
+    score_B = method.compare(found, found).diagonal()
+    assert score_B.isfinite().all() and score_B[0] != score_B[1]
 
 
 def test_full_size_towers_keep_time(batch: Batch) -> None:
@@ -235,7 +257,8 @@ def test_arms_see_and_hear_what_their_names_say(run: experiment.Run) -> None:
     assert own.video_BTCHW is not None
     for arm in avts.ARMS:
         other = avts.lessons(run, arm)(3)
-        assert other.video_BTCHW is not None and torch.equal(own.index_B, other.index_B)
+        counted = own.truth.label_B if arm == "easy, other kinds" else own.index_B
+        assert other.video_BTCHW is not None and torch.equal(counted, other.index_B)
         same = torch.equal(own.video_BTCHW, other.video_BTCHW), torch.equal(own.wave_BS, other.wave_BS)
         if arm in ("one frame", "sound alone"):
             assert same == (False, True) and not other.video_BTCHW.diff(dim=1).any()
@@ -327,6 +350,30 @@ def test_who_knows_the_time_is_always_right_and_offsets_are_delays() -> None:
     }
 
 
+def test_steady_clips_are_late_by_whole_beats_or_by_half_a_beat_more(run: experiment.Run) -> None:
+    clips = avts.windows(run, "test", **timing.STEADY)
+    for kind, left in (("whole beats", 0), ("half a beat more", timing.BEAT // 2)):
+        seen_B, other_B = clips.starts(torch.arange(500), timing.GAPS[kind]).unbind(1)
+        assert (seen_B - other_B).abs().remainder(timing.BEAT).eq(left).all()
+    onset_BE = clips.truth.onset_BNE[:, 0]  # type: ignore[index]
+    beat_BE = (onset_BE - onset_BE[:, :1]) * timing.FPS / timing.BEAT
+    due = torch.nan_to_num(beat_BE)
+    torch.testing.assert_close(due, due.round(), atol=1e-3, rtol=0)
+
+
+def test_the_rule_by_hand_correlates_changes() -> None:
+    video = torch.zeros(2, 4, 3, 2, 2)
+    video[0, 2:] = 0.5  # changes once, from the second frame to the third
+    video[1, 1], video[1, 2] = 0.25, 1.0
+    wave = torch.zeros(2, 16)
+    wave[0, 8:], wave[1, 4:8] = 0.5, 0.25
+    rule = timing.ByHand()
+    found = rule.embed(Batch(torch.arange(2), wave, video_BTCHW=video, fps=10.0))
+    seen, loud = np.array([[0, 0, 0.5, 0], [0, 0.25, 0.75, 1.0]]), np.array([[0, 0, 0.5, 0], [0, 0.25, 0.25, 0]])
+    due = [[np.corrcoef(a, b)[0, 1] for b in loud] for a in seen]
+    assert np.allclose(rule.compare(found, found), due, atol=1e-6)
+
+
 def test_onsets_are_counted_within_the_window(run: experiment.Run) -> None:
     clips = avts.windows(run)
     row_B = torch.arange(8)
@@ -356,7 +403,7 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
     assert all(math.isfinite(value) for value in found.values())
 
 
-def learnt(seed: int) -> float:
+def learnt(seed: int) -> dict[str, float]:
     """AUC of sound in time against sound of another moment of the same clip: two things of few forms, no backdrop."""
     dials: dict[str, Any] = {"tempo": (1.0, 2.0), "onset_from": 1.0, "drift": 0.0, "side": (0.6, 0.7), "backdrop": 0.0}
     train, test = (
@@ -368,10 +415,10 @@ def learnt(seed: int) -> float:
     stream = Pairs(train, 32, [timing.HARD], seed=seed)
     fit(method, stream, TrainConfig(150, 5e-3, seed=seed, device="cpu", progress=False))
     with evaluating(method):
-        return timing.Asked(method, test, lambda batch: batch).auc("hard")
+        return {"hard AUC": timing.Asked(method, test, lambda batch: batch).auc("hard")}
 
 
 @pytest.mark.learns
 def test_it_learns_when_within_seconds() -> None:
-    """Provisional bound."""
-    assert learnt(0) > 0.6
+    """.90 (deviation .025, lowest .87) in 21 runs with one thread: seeds 0-6, natively, with AVX2, with SSE4.1."""
+    assert learnt(0)["hard AUC"] > 0.78

@@ -52,6 +52,16 @@ def soft_nce(query: Matrix, bank: Matrix, target: Matrix, temperature: float, we
     return total / sum(weights)
 
 
+def true_or_false(true: list[float], false: Matrix) -> float:
+    wrong = [softplus(logit) for row in false for logit in row]
+    return 0.5 * sum(softplus(-logit) for logit in true) / len(true) + 0.5 * sum(wrong) / len(wrong)
+
+
+def among(own: list[float], others: Matrix, target: Matrix) -> float:
+    rows = zip(own, others, target, strict=True)
+    return -sum(dot(share, log_softmax([logit, *row])) for logit, row, share in rows) / len(own)
+
+
 def noise_contrastive(positive: list[float], negative: Matrix, normaliser: float, temperature: float) -> float:
     total = 0.0
     for score, others in zip(positive, negative, strict=True):
