@@ -25,14 +25,15 @@ from avlib.evaluate.features import evaluating
 from avlib.experiment import Arm, Run
 from avlib.methods.offscreen import N_FFT, OnOffScreen
 from avlib.recipes import multisensory
+from avlib.recipes.avts import still
 from avlib.recipes.mixtures import MASKS, Mixtures, halves, separated
-from avlib.recipes.multisensory import LOOK, TWO, still, windows
+from avlib.recipes.multisensory import LOOK, TWO, windows
 from avlib.recipes.timing import FPS, FRAMES, HARD
 from avlib.types import Batch
 from avlib.world.windows import Pairs
 
 BUDGET: dict[str, dict[str, Any]] = {
-    "smoke": {"batch": 8, "count": 64, "eval_count": 64},
+    "smoke": {"batch": 8, "count": 96, "eval_count": 96},
     "cpu": {"batch": 16, "steps": 250, "size": 48, "count": 768, "eval_count": 384},
     "gpu": {"batch": 64, "count": 4096, "eval_count": 1024, "size": 96},
 }
@@ -105,7 +106,7 @@ def aligned(run: Run, arm: str) -> Fused:
     def learnt() -> Fused:
         method, other = multisensory.build(run, **multisensory.ARMS[arm].build), arm == "random pairs"
         pairs = Pairs(windows(run), min(PAIRS, run.budget.batch * 2), (HARD,), other, run.seed, rank(), world_size())
-        run.fit(method, pairs, before(run), multisensory.RATE, part=arm)
+        run.fit(method, pairs, before(run), multisensory.RATES.get(arm, multisensory.RATE), part=arm)
         return method.net
 
     return run.once(("aligned", arm), learnt)

@@ -319,7 +319,7 @@ def test_real_clips_go_through_it(real_data: Path) -> None:
 # --- learning
 
 
-def learnt(seed: int) -> float:
+def learnt(seed: int) -> dict[str, float]:
     """AUC of sound in time against sound of another moment of the same clip: one large thing, no backdrop."""
     dials: dict[str, Any] = {"tempo": (1.0, 2.0), "onset_from": 1.0, "drift": 0.0, "side": (0.6, 0.7), "backdrop": 0.0}
     train, test = (
@@ -329,11 +329,11 @@ def learnt(seed: int) -> float:
     torch.manual_seed(seed)
     method = Multisensory()
     stream = Pairs(train, 32, [timing.HARD], seed=seed)
-    fit(method, stream, TrainConfig(150, 5e-3, seed=seed, device="cpu", progress=False))
-    return joined.Joined(method, test, lambda batch: batch).auc("hard")
+    fit(method, stream, TrainConfig(150, 1e-2, seed=seed, device="cpu", progress=False))
+    return {"hard AUC": joined.Joined(method, test, lambda batch: batch).auc("hard")}
 
 
 @pytest.mark.learns
 def test_it_learns_what_is_in_time_within_seconds() -> None:
     """Provisional bound."""
-    assert learnt(0) > 0.75
+    assert learnt(0)["hard AUC"] > 0.75
