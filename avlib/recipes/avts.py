@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from avlib.claims import Claim, Contrast
@@ -26,7 +25,7 @@ from avlib.evaluate import synchrony
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.avts import Synchronisation
 from avlib.recipes import timing
-from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, SUPER_HARD, Asked
+from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, SUPER_HARD, Asked, grey, still
 from avlib.types import Batch
 from avlib.world.windows import Pairs, Windows, rendered
 
@@ -116,18 +115,6 @@ def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any
     still = {"shift": 0.0, "shift_from": 0.0}
     world = run.world(preset, split, seconds=SECONDS, fps=FPS, **LOOK | still | {"hands": "known"} | dials)
     return run.once(("windows", world, count), lambda: rendered(world.batches(count, 32), FRAMES))
-
-
-def still(batch: Batch) -> Batch:
-    """The same windows with their middle frame all along."""
-    assert batch.video_BTCHW is not None
-    return replace(batch, video_BTCHW=batch.frame_BCHW[:, None].expand_as(batch.video_BTCHW))
-
-
-def grey(batch: Batch) -> Batch:
-    """The same windows with nothing to see."""
-    assert batch.video_BTCHW is not None
-    return replace(batch, video_BTCHW=torch.full_like(batch.video_BTCHW, 0.5))
 
 
 def other_kinds(batch: Batch) -> Batch:

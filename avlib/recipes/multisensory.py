@@ -23,9 +23,8 @@ from avlib.claims import Claim, Contrast
 from avlib.distributed import rank, world_size
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.multisensory import Multisensory
-from avlib.recipes.avts import grey, still
 from avlib.recipes.joined import Joined, Rule, listens, where
-from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, offsets, probes, verdicts
+from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, grey, offsets, probes, still, verdicts
 from avlib.types import Batch
 from avlib.world.windows import Pairs, Windows, rendered
 

@@ -25,10 +25,9 @@ from avlib.evaluate.features import evaluating
 from avlib.experiment import Arm, Run
 from avlib.methods.offscreen import N_FFT, OnOffScreen
 from avlib.recipes import multisensory
-from avlib.recipes.avts import still
 from avlib.recipes.mixtures import MASKS, Mixtures, halves, separated
 from avlib.recipes.multisensory import LOOK, TWO, windows
-from avlib.recipes.timing import FPS, FRAMES, HARD
+from avlib.recipes.timing import FPS, FRAMES, HARD, still
 from avlib.types import Batch
 from avlib.world.windows import Pairs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -70,6 +71,18 @@ class Asked:
     def auc(self, kind: str) -> float:
         """Chance that a true pair scores above a false one of that kind."""
         return synchrony.auc(*self.pair(kind))
+
+
+def still(batch: Batch) -> Batch:
+    """The same windows with their middle frame all along."""
+    assert batch.video_BTCHW is not None
+    return replace(batch, video_BTCHW=batch.frame_BCHW[:, None].expand_as(batch.video_BTCHW))
+
+
+def grey(batch: Batch) -> Batch:
+    """The same windows with nothing to see."""
+    assert batch.video_BTCHW is not None
+    return replace(batch, video_BTCHW=torch.full_like(batch.video_BTCHW, 0.5))
 
 
 class ByHand(nn.Module):
