@@ -60,7 +60,8 @@ class Fused(nn.Module):
         heard: channels of the ear's columns.
         stride: px a cell.
         depth: residual blocks.
-        early: join the senses below these blocks, or above: the same layers, and as many weights.
+        early: join the senses below these blocks, or above: the same layers, and as many weights. Late, blocks see
+            only the picture, and nothing over time or space lies above the join.
         fps: frames a second of the videos.
     """
 

@@ -90,7 +90,7 @@ class Multisensory(nn.Module):
         return {"loss": losses.correspondence(logit_R, label_R), "right": right.detach()}
 
     def partners(self, index_B: Tensor) -> Tensor:
-        """The row of each picture's false sound, int64 (B,), by clips alone, whatever the order of rows."""
+        """The row of each picture's false sound, int64 (B,), by clips; of two windows of another clip, either."""
         order_B = index_B.argsort(stable=True)
         pair_P2 = order_B.view(-1, 2) if len(order_B) % 2 == 0 else order_B[None, :0]
         clip_P2 = index_B[pair_P2]

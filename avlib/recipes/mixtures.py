@@ -76,7 +76,7 @@ Asked = Callable[[Batch, Tensor], Tensor]
 
 
 def ideal(batch: Batch, sources_BNS: Tensor) -> Tensor:
-    """The share of each source in the sum of all magnitudes: what no mask of a mixture's phase much exceeds."""
+    """The share of each source in the sum of all magnitudes: a good mask, though not the best of a mixture's phase."""
     loud_BNFL = torch.stack([stft(wave_BS, N_FFT, HOP).abs() for wave_BS in sources_BNS.unbind(1)], 1)
     return loud_BNFL / loud_BNFL.sum(1, keepdim=True).clamp(min=1e-8)
 
@@ -120,7 +120,7 @@ def halves(asked: Asked, scenes: Iterable[Batch]) -> dict[str, float]:
     """Two things, both heard, one in each half of the picture, of which one half is grey.
 
     Is "on" nearer to the thing that is seen? And what share of its energy, and of the hidden one's, does the mask let
-    through?
+    through, and how much less of the hidden one's?
     """
     on, due, passed = [], [], []
     for batch in scenes:
@@ -134,16 +134,21 @@ def halves(asked: Asked, scenes: Iterable[Batch]) -> dict[str, float]:
                 passed.append(torch.stack([part.square().sum(1) for part in parts], 1) / sources_BNS.square().sum(2))
     share_N = torch.cat(passed).nanmean(0)
     found = {"attribution": attributed(torch.cat(on), torch.cat(due))}
-    return found | {"seen passes": float(share_N[0]), "hidden passes": float(share_N[1])}
+    return found | {
+        "seen passes": float(share_N[0]),
+        "hidden passes": float(share_N[1]),
+        "silenced": float(share_N[0] - share_N[1]),
+    }
 
 
 def one_half(batch: Batch, seen: int) -> tuple[Batch, Tensor]:
-    """Of the clips with a thing in either half: only the half of thing ``seen``; and sources, its own first."""
+    """Of clips with a thing in either half all along: only the half of thing ``seen``; and sources, its own first."""
     truth, video = batch.truth, batch.video_BTCHW
-    assert truth.box_BN4 is not None and truth.stem_BNS is not None and video is not None
-    middle_BN, width = truth.box_BN4[:, :2, ::2].mean(2), video.shape[-1]
-    right_BN = middle_BN > width / 2
-    kept_B = (right_BN[:, 0] != right_BN[:, 1]).nonzero().flatten()
+    assert truth.box_BTN4 is not None and truth.stem_BNS is not None and video is not None
+    width = video.shape[-1]
+    left_BN = (truth.box_BTN4[..., 2] <= width // 2).all(1)
+    right_BN = (truth.box_BTN4[..., 0] >= width // 2).all(1)
+    kept_B = ((left_BN & right_BN.flip(1)).any(1)).nonzero().flatten()
     sources_BNS = levelled(truth.stem_BNS[:, :2])
     sources_BNS = sources_BNS.flip(1) if seen else sources_BNS
     shown_BW = (torch.arange(width) >= width // 2) == right_BN[:, seen, None]

@@ -3,8 +3,8 @@
     avlib train multisensory --profile cpu
     avlib claims multisensory --profile cpu
 
-Each clip is longer than what is shown of it; two windows of it are cut from its interior, each the other's sound out of
-time (`avlib.world.windows`). Asked are true pairs against easy, hard and super-hard ones, by the area under the curve,
+Each clip is longer than what is shown of it; two windows of it are cut, each the other's sound out of time
+(`avlib.world.windows`). Asked are true pairs against easy, hard and super-hard ones, by the area under the curve,
 which needs no threshold; whether the class activation map is hotter on the thing that sounds than on one beside it; and
 what a linear probe reads off the pictures' own features: when notes begin, and which thing it is. All of it is asked of
 recordings that no training heard, of the hands that training saw.
@@ -37,6 +37,7 @@ ARMS = {
     "fused": Arm(),
     "late fusion": Arm(build={"early": False}),
     "random pairs": Arm(build={"false": "other"}),
+    "random pairs, in time": Arm(build={"false": "other"}),
     "static frames": Arm(),
     "picture alone": Arm(),
     "sound alone": Arm(),
@@ -63,10 +64,10 @@ CLAIMS = (
     Claim("Of two things of one kind the one that sounds is hotter",
           "twins: hotter", "fused", "chance", f"{_PAPER}, class activation maps", "hotter", primary=True),
     Claim("Shifted sound teaches more rhythm than the sound of other clips",
-          "picture when", "fused", "random pairs", f"{_PAPER}, random-pair pretext", "pretext", primary=True),
+          "picture when", "fused", "random pairs, in time", f"{_PAPER}, random-pair pretext", "pretext", primary=True),
     Claim("Senses that meet early tell better what is in time than those that meet late",
           "hard AUC", "fused", "late fusion", _PAPER, "early", primary=True),
-    Claim("Pictures that move tell it, frames that stand still do not",
+    Claim("Pictures that move tell it better than frames that stand still",
           "hard AUC", "fused", "static frames", _PAPER, "motion", primary=True),
     Claim("What was learnt finds the one of two that sounds better than a rule: change times change of loudness",
           "twins: hotter", "fused", "rule", "ours: the dullest explanation", "rule"),
@@ -74,19 +75,21 @@ CLAIMS = (
           "hard AUC", "fused", "rule", "ours: the dullest explanation", "rule"),
     Claim("Beside a silent thing of another kind, which moves as much, the one that sounds is hotter",
           "sync: hotter", "fused", "chance", _PAPER, "sync"),
+    Claim("Shifted sound teaches more rhythm than pairs of clips in which true ones are out of time, too",
+          "picture when", "fused", "random pairs", "ours", "pretext"),
     Claim("Of two things of one kind, who learnt from shifted sound knows better which one it is",
-          "twins: hotter", "fused", "random pairs", "ours", "hotter"),
+          "twins: hotter", "fused", "random pairs, in time", "ours", "hotter"),
     Claim("Senses that meet early point better at the one that sounds",
           "twins: pointing", "fused", "late fusion", "ours", "early"),
-    Claim("Which thing it is, shifted sound does not teach better than the sound of other clips",
-          "picture class", "random pairs", "fused", "ours", "class"),
+    Claim("Which thing it is, the sound of other clips teaches better than shifted sound",
+          "picture class", "random pairs, in time", "fused", "ours", "class"),
     Claim("Control: with a shifted sound neither of two things of one kind is hotter",
           "twins: hotter, shifted sound", "fused", "chance", "ours", "shifted", margin=0.05, kind="equal"),
     Contrast("Where all play at one tempo, beat by beat, the one that sounds is found less often",
              ("twins: hotter", "fused", "chance"), ("twins, equal rhythms: hotter", "fused", "chance"),
              "ours", "rhythms"),
     Claim("Control: sound alone does not tell that it was shifted",
-          "hard AUC", "sound alone", "chance", "ours", "alone", margin=0.03, kind="equal"),
+          "hard AUC", "sound alone", "chance", "ours: by construction", "alone", margin=0.03, kind="equal"),
     Claim("Control: with shuffled pairs there is nothing to learn",
           "hard AUC", "shuffled pairs", "chance", "ours", "shuffled", margin=0.05, kind="equal"),
 )
@@ -96,13 +99,13 @@ LOOK: dict[str, Any] = {"tempo": (1.0, 2.5), "onset_from": 1.0, "drift": 0.06, "
 ONE, TWO = {"side": (0.4, 0.6)}, {"side": (0.36, 0.44)}
 """How large one thing is, and each of two."""
 RATE = 1e-2
-RATES = {"random pairs": 5e-3}
+RATES = {"random pairs": 5e-3, "random pairs, in time": 2e-2}
 """Largest learning rate of the one-cycle schedule, `RATE` where none is given: of 5e-3, 1e-2 and 2e-2 the best for each
-arm, by the mean AUC of easy and hard pairs of validation clips of seed 11, which is in no record. Shuffled pairs and
-the picture alone take that of *fused*. The sizes of things, the net's width and depth and the number of steps are first
-guesses that were tried once, on the same clips; those of the `gpu` profile were not tried. Training shows one thing a
-clip; after as many steps of `twins` instead (one try, at 5e-3), true pairs of two things are told better (AUC .86,
-against .81) and the box that sounds is found as often (.90, .91).
+arm, by the mean AUC of easy and hard pairs of validation clips of seed 11, which is in no record (half of the random
+pairs' rate was worse). Shuffled pairs and the picture alone take that of *fused*. The sizes of things, the net's width
+and depth and the number of steps are first guesses that were tried once, on the same clips; those of the `gpu` profile
+were not tried. Training shows one thing a clip; after as many steps of `twins` instead (one try, at 5e-3), true pairs
+of two things are told better (AUC .86, against .81) and the box that sounds is found as often (.90, .91).
 """
 
 
@@ -126,11 +129,12 @@ def whole(batch: Batch) -> Batch:
 
 
 SHOWN: dict[str, Callable[[Batch], Batch]] = {"static frames": still, "sound alone": grey, "picture alone": deaf}
-"""What arms get to see and to hear, in training and in every question about time and place."""
+"""What arms get to see and to hear, in training and in the questions of time and place that pairs are asked; probes and
+the common exam show all clips as they are."""
 
 
 def lessons(run: Run, arm: str) -> Batches:
-    """Batches of an arm; what random pairs call true is the sound of the same clip, but of its other window."""
+    """Batches of an arm; random pairs call true what the clip's other window sounds like, unless they are in time."""
     clips = windows(run)
     clips = clips.shuffled() if ARMS[arm].shuffled else clips
     pairs = Pairs(clips, run.budget.batch, (HARD,), arm == "random pairs", run.seed, rank(), world_size())
