@@ -89,9 +89,10 @@ RATE = 2.5e-3
 RATES = {"random-pair start": 5e-3, "static picture": 5e-3, "sound alone": 1.25e-3}
 """Largest learning rate of the one-cycle schedule, `RATE` where none is given: of 1.25e-3, 2.5e-3, 5e-3 and 1e-2 the
 best for each arm, by the improvement on validation clips of seed 11, which is in no record (of *sound alone*, in the
-best order; half of 1.25e-3 was worse). *Longer* and *foreign pictures* take those of the random and of the aligned start, and the stage before has
-those of `avlib.recipes.multisensory`. Widths, levels, distance and numbers of steps are guesses; after twice the steps
-the aligned start was better by another .26 dB. Rows of a batch are few, since the u-net takes most of the time.
+best order; half of 1.25e-3 was worse). *Longer* and *foreign pictures* take those of the random and of the aligned
+start, and the stage before has those of `avlib.recipes.multisensory`. Widths, levels, distance and numbers of steps are
+guesses; after twice the steps the aligned start was better by another .26 dB. Rows of a batch are few, since the u-net
+takes most of the time.
 """
 HALVES: dict[str, dict[str, Any]] = {"half hidden": {}, "equal rhythms, half hidden": {"steady": True}}
 """Dials of the scenes of two things, of which one stands in the half of the picture that is hidden."""
