@@ -54,7 +54,7 @@ def train(run: Run, arm: str = selavi.OWN) -> nn.Module:
     how, nets, rate = ARMS[arm], nn.ModuleDict(), selavi.RATES.get(arm, selavi.RATE)
     for name, world in xdc_real.worlds(run, **selavi.LOOK).items():
         seen, steps = run.clips(world, shuffled=how.shuffled), run.steps(how)
-        method = selavi.build(run, **{"clusters": len(world.classes)} | how.build)
+        method = selavi.build(run, **{"clusters": len(world.classes), **how.build})
         if not steps:
             settle(method, seen.batches())
         rounds = Growing(selavi.looks(seen, arm, run.device), steps, OFTEN, run.seed)

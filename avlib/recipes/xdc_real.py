@@ -66,7 +66,7 @@ def train(run: Run, arm: str = CROSS) -> nn.Module:
     how, nets = ARMS[arm], nn.ModuleDict()
     for name, world in worlds(run, **xdc.LOOK).items():
         seen, steps = run.clips(world, shuffled=how.shuffled), run.steps(how)
-        method = xdc.build(run, **SIZE | how.build)
+        method = xdc.build(run, **{**SIZE, **how.build})
         if not steps:
             settle(method, seen.batches())
         rounds = Rounds(seen.batches, max(1, math.ceil(steps / OFTEN)), run.seed)
