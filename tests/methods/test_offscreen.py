@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from avlib import experiment, media
 from avlib.audio import compand, expand, istft, stft
 from avlib.encoders.unet import UNetSeeing
 from avlib.evaluate.features import evaluating
+from avlib.experiment import Batches
 from avlib.methods.offscreen import HOP, N_FFT, SCALE, OnOffScreen, distances, masked, mixed
 from avlib.recipes import mixtures, offscreen
 from avlib.recipes.mixtures import Mixtures
@@ -238,27 +241,48 @@ def test_who_only_hears_is_right_in_half_of_the_cases(windows: Windows) -> None:
     assert found["attribution"] == 0.5
 
 
-def test_halves_are_hidden_and_sources_follow() -> None:
-    settings: dict[str, Any] = {**DIALS, "sounding": (2, 2), "side": (0.36, 0.44)}
-    batch = World("orchestra", "twins", "test", size=16, seconds=1.2, fps=10.0, **settings).batch(range(12))
-    truth = batch.truth
-    assert truth.box_BN4 is not None and truth.stem_BNS is not None and batch.video_BTCHW is not None
-    right = [[float(box[0] + box[2]) / 2 > 8 for box in boxes[:2]] for boxes in truth.box_BN4]
-    kept = [n for n, (one, two) in enumerate(right) if one != two]
-    assert 0 < len(kept) < 12
+@pytest.fixture(scope="module")
+def twins() -> Batch:
+    settings: dict[str, Any] = {**DIALS, "drift": 0.06, "sounding": (2, 2), "side": (0.36, 0.44)}
+    return World("orchestra", "twins", "test", size=16, seconds=1.2, fps=10.0, **settings).batch(range(40))
+
+
+def test_only_scenes_with_a_thing_in_either_half_all_along_are_kept(twins: Batch) -> None:
+    """And every column of the hidden thing's box is grey in every frame, and none of the other's."""
+    assert twins.truth.box_BTN4 is not None
+    box_BTN4 = twins.truth.box_BTN4[:, :, :2]
+    begin = [{(left + right) / 2 > 8 for left, _, right, _ in boxes[0].tolist()} for boxes in box_BTN4]
+    left_BN, right_BN = (box_BTN4[..., 2] <= 8).all(1), (box_BTN4[..., 0] >= 8).all(1)
+    kept = [n for n in range(40) if any(left_BN[n, thing] and right_BN[n, 1 - thing] for thing in (0, 1))]
+    assert 0 < len(kept) < sum(len(sides) == 2 for sides in begin)  # some begin apart, and then a box crosses
     for seen in (0, 1):
-        view, sources_BNS = mixtures.one_half(batch, seen)
-        assert view.index_B.tolist() == kept and view.video_BTCHW is not None
-        for row, n in enumerate(kept):
-            own = slice(8, 16) if right[n][seen] else slice(0, 8)
-            other = slice(0, 8) if right[n][seen] else slice(8, 16)
-            assert torch.equal(view.video_BTCHW[row, ..., own], batch.video_BTCHW[n, ..., own])
+        view, _ = mixtures.one_half(twins, seen)
+        assert view.index_B.tolist() == kept
+        assert view.video_BTCHW is not None
+        for n, video_TCHW in zip(view.index_B.tolist(), view.video_BTCHW, strict=True):
+            grey = (video_TCHW == 0.5).all(0).all(0).all(0).tolist()
+            for boxes in box_BTN4[n].tolist():
+                for thing, (left, _, right, _) in enumerate(boxes):
+                    columns = grey[math.floor(left) : math.ceil(right)]
+                    assert columns and {*columns} == {thing != seen}
+
+
+def test_halves_are_hidden_and_sources_follow(twins: Batch) -> None:
+    truth = twins.truth
+    assert truth.box_BTN4 is not None and truth.stem_BNS is not None and twins.video_BTCHW is not None
+    for seen in (0, 1):
+        view, sources_BNS = mixtures.one_half(twins, seen)
+        assert view.video_BTCHW is not None
+        for row, n in enumerate(view.index_B.tolist()):
+            halves = slice(0, 8), slice(8, 16)
+            own, other = halves if float(truth.box_BTN4[n, 0, seen, 0]) < 8 else halves[::-1]
+            assert torch.equal(view.video_BTCHW[row, ..., own], twins.video_BTCHW[n, ..., own])
             assert bool((view.video_BTCHW[row, ..., other] == 0.5).all())
             torch.testing.assert_close(sources_BNS[row], mixtures.levelled(truth.stem_BNS[n, [seen, 1 - seen]]))
             torch.testing.assert_close(view.wave_BS[row], sources_BNS[row].sum(0))
-    best = mixtures.halves(mixtures.ideal, [batch])
+    best = mixtures.halves(mixtures.ideal, [twins])
     assert best["attribution"] == 1 and best["seen passes"] > 0.6 > 0.4 > best["hidden passes"]
-    none = mixtures.halves(mixtures.half, [batch])
+    none = mixtures.halves(mixtures.half, [twins])
     assert none["seen passes"] == pytest.approx(0.25, abs=1e-3) == none["hidden passes"]
 
 
@@ -267,19 +291,41 @@ def run() -> experiment.Run:
     return experiment.open("offscreen", "smoke", device="cpu")
 
 
-def test_arms_begin_where_they_say(run: experiment.Run) -> None:
-    start = offscreen.aligned(run, "fused").state_dict()
-    assert offscreen.aligned(run, "fused") is offscreen.aligned(run, "fused")
-    steps = {"fused": 0, "random pairs": 0}
-    for arm in offscreen.STARTS:
-        assert offscreen.STARTS[arm] in steps
-    method = offscreen.build(run)
-    assert method.net.state_dict().keys() == start.keys()
-    spent = dict.fromkeys(("aligned start", offscreen.LONGER, "random start"), 0)
-    for arm in spent:
+def test_arms_begin_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which false sounds an arm's picture net was trained before; the others are as they were born."""
+    before = dict.fromkeys(("aligned start", "static picture", "foreign pictures"), "shifted")
+    before["random-pair start"] = "other"
+    run = experiment.open("offscreen", "smoke", device="cpu")
+    fit, taught, born = run.fit, [], []
+    learnt: dict[str, dict[str, Tensor]] = {}
+
+    def spied(method: nn.Module, batches: Batches, *rest: Any, **settings: Any) -> None:
+        if isinstance(method, OnOffScreen):  # separation itself is not trained here
+            born.append(copy.deepcopy(method.net.state_dict()))
+        else:
+            fit(method, batches, *rest, **settings)
+            taught.append(batches(0))
+            learnt[str(method.false)] = copy.deepcopy(method.net.state_dict())  # type: ignore[union-attr,operator]
+
+    monkeypatch.setattr(run, "fit", spied)
+    for arm in (arm for arm, how in offscreen.ARMS.items() if not how.like):
+        offscreen.train(run, arm)
+        fresh = offscreen.build(run, **offscreen.ARMS[arm].build).net.state_dict()
+        torch.testing.assert_close(born[-1], learnt[before[arm]] if arm in before else fresh, atol=0, rtol=0)
+        assert (arm in before) != all(torch.equal(value, fresh[name]) for name, value in born[-1].items())
+    assert [*learnt] == ["shifted", "other"] and len(taught) == 2  # each once, for all arms that begin there
+    assert any(not torch.equal(value, learnt["other"][name]) for name, value in learnt["shifted"].items())
+    assert torch.equal(taught[1].wave_BS, taught[0].wave_BS.roll(8, 0))  # random pairs: true ones are out of time
+
+
+def test_the_longer_rival_meets_as_many_windows_as_both_stages(run: experiment.Run) -> None:
+    spent = {}
+    for arm in (offscreen.OWN, offscreen.LONGER, "random start"):
         run.trained(offscreen, arm)
-        spent[arm] = run.spent[arm].steps
-    assert spent["aligned start"] == spent[offscreen.LONGER] == spent["random start"] + offscreen.before(run)
+        spent[arm] = run.spent[arm]
+    stage = offscreen.before(run) * offscreen.rows(run)
+    assert spent[offscreen.OWN].clips == spent[offscreen.LONGER].clips == spent["random start"].clips + stage > stage
+    assert spent[offscreen.OWN].steps == spent["random start"].steps + offscreen.before(run)
 
 
 def test_a_still_picture_stands_still(run: experiment.Run) -> None:
@@ -297,6 +343,33 @@ def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> N
     assert all(math.isfinite(value) for value in found.values())
     alone = experiment.run_cell(offscreen, run, "sound alone")
     assert alone["attribution"] == 0.5
+
+
+@pytest.mark.parametrize("arm", ["foreign picture", "oracle mask", "mixture", "static picture"])
+def test_every_kind_of_cell_is_measured(run: experiment.Run, arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Batch] = []
+    masks = OnOffScreen.masks
+
+    def spied(self: OnOffScreen, batch: Batch) -> Tensor:
+        if not self.training:
+            asked.append(batch)
+        return masks(self, batch)
+
+    monkeypatch.setattr(OnOffScreen, "masks", spied)
+    found = experiment.run_cell(offscreen, run, arm)
+    assert all(math.isfinite(value) for value in found.values())
+    assert ("half hidden: silenced" in found) == (arm == "static picture")
+    if arm in ("oracle mask", "mixture"):
+        assert found["attribution"] == {"oracle mask": 1.0, "mixture": 0.5}[arm] and not asked
+        assert (found["improvement"] > 6) if arm == "oracle mask" else abs(found["improvement"]) < 1e-3
+    elif arm == "static picture":
+        assert asked and not any(batch.video_BTCHW.diff(dim=1).any() for batch in asked)  # type: ignore[union-attr]
+    else:
+        own, _ = mixed(Mixtures(offscreen.windows(run, "test"), 64, seed=run.seed)(0))
+        foreign = asked[0]
+        assert torch.equal(foreign.wave_BS, own.wave_BS) and torch.equal(foreign.index_B, own.index_B)
+        assert foreign.video_BTCHW is not None and own.video_BTCHW is not None
+        assert bool((foreign.video_BTCHW != own.video_BTCHW).flatten(1).any(1).all())
 
 
 @pytest.mark.skipif(not CLIPS, reason="no real clips on disk")
