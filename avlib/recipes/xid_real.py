@@ -22,7 +22,7 @@ from avlib.world import World
 from avlib.world.variation import Varied
 
 BUDGET: dict[str, dict[str, Any]] = {
-    "smoke": {"batch": 16, "steps": 4, "count": 64, "eval_count": 64},
+    "smoke": {"batch": 16, "steps": 4, "count": 64, "eval_count": 128},
     "cpu": {"steps": 120, "size": 48, "count": 1024},
 }
 ARMS = {name: xid.ARMS[name] for name in ("xID", "shuffled pairs", "½ wrong: xID", "½ wrong: RxID", "untrained")}
