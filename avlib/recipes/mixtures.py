@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avlib.audio import stft
 from avlib.evaluate import separate
-from avlib.methods.offscreen import HOP, N_FFT, masked, mixed
+from avlib.methods.on_off_screen import HOP, N_FFT, masked, mixed
 from avlib.types import Batch
 from avlib.world import Stream
 from avlib.world.scenes import Draws

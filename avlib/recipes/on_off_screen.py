@@ -1,7 +1,7 @@
 """How on-screen and off-screen sound are taken apart and judged here: the second half of Multisensory.
 
-    avlib train offscreen --profile cpu
-    avlib claims offscreen --profile cpu
+    avlib train on_off_screen --profile cpu
+    avlib claims on_off_screen --profile cpu
 
 A mixture is of two clips of one class, both at one level, and the picture is that of either: timbre does not tell whose
 sound is whose, a still picture tells little, and when the thing in the picture moves tells it. Labels choose who is
@@ -23,7 +23,7 @@ from avlib.distributed import rank, world_size
 from avlib.encoders.fused import Fused
 from avlib.evaluate.features import evaluating
 from avlib.experiment import Arm, Run
-from avlib.methods.offscreen import N_FFT, OnOffScreen
+from avlib.methods.on_off_screen import N_FFT, OnOffScreen
 from avlib.recipes import multisensory
 from avlib.recipes.mixtures import MASKS, Mixtures, halves, separated
 from avlib.recipes.multisensory import LOOK, TWO, windows

@@ -17,8 +17,8 @@ from avlib.audio import compand, expand, istft, stft
 from avlib.encoders.unet import UNetSeeing
 from avlib.evaluate.features import evaluating
 from avlib.experiment import Batches
-from avlib.methods.offscreen import HOP, N_FFT, SCALE, OnOffScreen, distances, masked, mixed
-from avlib.recipes import mixtures, offscreen
+from avlib.methods.on_off_screen import HOP, N_FFT, SCALE, OnOffScreen, distances, masked, mixed
+from avlib.recipes import mixtures, on_off_screen
 from avlib.recipes.mixtures import Mixtures
 from avlib.train import TrainConfig, fit
 from avlib.types import SAMPLE_RATE, Batch
@@ -288,14 +288,14 @@ def test_halves_are_hidden_and_sources_follow(twins: Batch) -> None:
 
 @pytest.fixture(scope="module")
 def run() -> experiment.Run:
-    return experiment.open("offscreen", "smoke", device="cpu")
+    return experiment.open("on_off_screen", "smoke", device="cpu")
 
 
 def test_arms_begin_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """By which false sounds an arm's picture net was trained before; the others are as they were born."""
     before = dict.fromkeys(("aligned start", "static picture", "foreign pictures"), "shifted")
     before["random-pair start"] = "other"
-    run = experiment.open("offscreen", "smoke", device="cpu")
+    run = experiment.open("on_off_screen", "smoke", device="cpu")
     fit, taught, born = run.fit, [], []
     learnt: dict[str, dict[str, Tensor]] = {}
 
@@ -308,9 +308,9 @@ def test_arms_begin_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
             learnt[str(method.false)] = copy.deepcopy(method.net.state_dict())  # type: ignore[union-attr,operator]
 
     monkeypatch.setattr(run, "fit", spied)
-    for arm in (arm for arm, how in offscreen.ARMS.items() if not how.like):
-        offscreen.train(run, arm)
-        fresh = offscreen.build(run, **offscreen.ARMS[arm].build).net.state_dict()
+    for arm in (arm for arm, how in on_off_screen.ARMS.items() if not how.like):
+        on_off_screen.train(run, arm)
+        fresh = on_off_screen.build(run, **on_off_screen.ARMS[arm].build).net.state_dict()
         torch.testing.assert_close(born[-1], learnt[before[arm]] if arm in before else fresh, atol=0, rtol=0)
         assert (arm in before) != all(torch.equal(value, fresh[name]) for name, value in born[-1].items())
     assert [*learnt] == ["shifted", "other"] and len(taught) == 2  # each once, for all arms that begin there
@@ -320,28 +320,33 @@ def test_arms_begin_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_longer_rival_meets_as_many_windows_as_both_stages(run: experiment.Run) -> None:
     spent = {}
-    for arm in (offscreen.OWN, offscreen.LONGER, "random start"):
-        run.trained(offscreen, arm)
+    for arm in (on_off_screen.OWN, on_off_screen.LONGER, "random start"):
+        run.trained(on_off_screen, arm)
         spent[arm] = run.spent[arm]
-    stage = offscreen.before(run) * offscreen.rows(run)
-    assert spent[offscreen.OWN].clips == spent[offscreen.LONGER].clips == spent["random start"].clips + stage > stage
-    assert spent[offscreen.OWN].steps == spent["random start"].steps + offscreen.before(run)
+    stage = on_off_screen.before(run) * on_off_screen.rows(run)
+    assert (
+        spent[on_off_screen.OWN].clips
+        == spent[on_off_screen.LONGER].clips
+        == spent["random start"].clips + stage
+        > stage
+    )
+    assert spent[on_off_screen.OWN].steps == spent["random start"].steps + on_off_screen.before(run)
 
 
 def test_a_still_picture_stands_still(run: experiment.Run) -> None:
-    clips = Mixtures(offscreen.windows(run), 8)(0)
-    shown = offscreen.shown("static picture")(clips).video_BTCHW
+    clips = Mixtures(on_off_screen.windows(run), 8)(0)
+    shown = on_off_screen.shown("static picture")(clips).video_BTCHW
     assert shown is not None and not shown.diff(dim=1).any()
-    assert offscreen.shown("aligned start")(clips) is clips
+    assert on_off_screen.shown("aligned start")(clips) is clips
 
 
 def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
-    found = experiment.run_cell(offscreen, run, "aligned start")
-    terms = [term for claim in offscreen.CLAIMS for gap in claim.gaps() for term in gap.terms]
-    assert {metric for _, _, metric in terms} | set(offscreen.CHANCE) <= set(found)
-    assert {arm for _, arm, _ in terms} <= {*offscreen.ARMS, "chance"}
+    found = experiment.run_cell(on_off_screen, run, "aligned start")
+    terms = [term for claim in on_off_screen.CLAIMS for gap in claim.gaps() for term in gap.terms]
+    assert {metric for _, _, metric in terms} | set(on_off_screen.CHANCE) <= set(found)
+    assert {arm for _, arm, _ in terms} <= {*on_off_screen.ARMS, "chance"}
     assert all(math.isfinite(value) for value in found.values())
-    alone = experiment.run_cell(offscreen, run, "sound alone")
+    alone = experiment.run_cell(on_off_screen, run, "sound alone")
     assert alone["attribution"] == 0.5
 
 
@@ -356,7 +361,7 @@ def test_every_kind_of_cell_is_measured(run: experiment.Run, arm: str, monkeypat
         return masks(self, batch)
 
     monkeypatch.setattr(OnOffScreen, "masks", spied)
-    found = experiment.run_cell(offscreen, run, arm)
+    found = experiment.run_cell(on_off_screen, run, arm)
     assert all(math.isfinite(value) for value in found.values())
     assert ("half hidden: silenced" in found) == (arm == "static picture")
     if arm in ("oracle mask", "mixture"):
@@ -365,7 +370,7 @@ def test_every_kind_of_cell_is_measured(run: experiment.Run, arm: str, monkeypat
     elif arm == "static picture":
         assert asked and not any(batch.video_BTCHW.diff(dim=1).any() for batch in asked)  # type: ignore[union-attr]
     else:
-        own, _ = mixed(Mixtures(offscreen.windows(run, "test"), 64, seed=run.seed)(0))
+        own, _ = mixed(Mixtures(on_off_screen.windows(run, "test"), 64, seed=run.seed)(0))
         foreign = asked[0]
         assert torch.equal(foreign.wave_BS, own.wave_BS) and torch.equal(foreign.index_B, own.index_B)
         assert foreign.video_BTCHW is not None and own.video_BTCHW is not None
