@@ -6,6 +6,7 @@ never be out of date.
 """
 
 import ast
+import fnmatch
 import html
 import json
 import re
@@ -192,13 +193,17 @@ def within(name: str, places: list[str]) -> bool:
 def library(source: Path, argument: str) -> str:
     """The index of a part of the library: each module, its public names, and the chapters that use it.
 
-    ``avlib:library MODULE MODULE …`` takes packages with all that is in them.
+    ``avlib:library MODULE MODULE …`` takes packages with all that is in them; ``*`` stands for any letters, and what
+    begins with ``-`` is left out.
     """
     places = argument.split()
-    if missing := [place for place in places if place not in modules()]:
+    if missing := [place for place in places if not fnmatch.filter(modules(), place.removeprefix("-"))]:
         raise ExtensionError(f"avlib:library names {', '.join(missing)}, and there is no such module")
+    left = [name for place in places if place[0] == "-" for name in fnmatch.filter(modules(), place[1:])]
+    taken = [name for place in places for name in fnmatch.filter(modules(), place)]
     chapters = used_by(source)
-    entries = [entry(source, name, chapters.get(name, [])) for name in modules() if within(name, places)]
+    chosen = [name for name in modules() if within(name, taken) and not within(name, left)]
+    entries = [entry(source, name, chapters.get(name, [])) for name in chosen]
     return "\n".join(filter(None, entries))
 
 
