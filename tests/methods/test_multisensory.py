@@ -381,5 +381,5 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_it_learns_what_is_in_time_within_seconds() -> None:
-    """Provisional bound."""
-    assert learnt(0)["hard AUC"] > 0.75
+    """.95 (deviation .011, lowest .93) in 21 runs with one thread: seeds 0-6, natively, with AVX2, with SSE4.1."""
+    assert learnt(0)["hard AUC"] > 0.9

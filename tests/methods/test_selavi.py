@@ -284,6 +284,9 @@ def learnt(seed: int) -> dict[str, float]:
 
 @pytest.mark.learns
 def test_labels_become_things_within_seconds() -> None:
+    """AMI .52 (deviation .049, lowest .44), of the eye alone .39 (.048, .30), in 21 runs with one thread: seeds 0-6,
+    natively, with AVX2, with SSE4.1.
+    """
     found = learnt(0)
-    assert found["AMI"] > 0.15
-    assert found["image AMI"] > 0.05
+    assert found["AMI"] > 0.32
+    assert found["image AMI"] > 0.19
