@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -43,21 +43,25 @@ class UNetSmall(nn.Module):
         self.output = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(below, outputs, 3, 1, 1))
 
     def forward(self, spectrum_BCFL: Tensor, condition_BD: Tensor | None = None) -> Tensor:
-        check_input("UNetSmall", spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
+        return self._through(spectrum_BCFL, lambda level, value: self._join(level, value, condition_BD))
+
+    def _through(self, spectrum_BCFL: Tensor, join: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Down and up again; ``join`` may add to what goes down, before each level and at the bottom."""
+        check_input(type(self).__name__, spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
         height, width = spectrum_BCFL.shape[2:]
         unit = 2**self.levels
         value = functional.pad(spectrum_BCFL, (0, -width % unit, 0, -height % unit), mode="replicate")
         skips: list[Tensor] = []
-        for layer in self.down:
-            value = layer(value)
+        for level, layer in enumerate(self.down):
+            value = layer(join(level, value))
             skips.append(value)
-        value = self._join(skips.pop(), condition_BD)
+        value = join(self.levels, skips.pop())
         for layer in self.up:
             value = torch.cat([layer(value), skips.pop()], 1)
         return self.output(value)[..., :height, :width]
 
-    def _join(self, bottom: Tensor, condition_BD: Tensor | None) -> Tensor:
-        if self.condition == 0 and condition_BD is None:
+    def _join(self, level: int, bottom: Tensor, condition_BD: Tensor | None) -> Tensor:
+        if level < self.levels or (self.condition == 0 and condition_BD is None):
             return bottom
         if condition_BD is None or condition_BD.shape != (len(bottom), self.condition):
             have = None if condition_BD is None else tuple(condition_BD.shape)
@@ -92,27 +96,18 @@ class UNetSeeing(UNetSmall):
             self.down[level] = _down(plain.in_channels + columns, plain.out_channels)
 
     def forward(self, spectrum_BCFL: Tensor, columns: Sequence[Tensor] = ()) -> Tensor:  # type: ignore[override]
-        check_input("UNetSeeing", spectrum_BCFL, "spectrum_BCFL", self.inputs, (1, 1))
         shapes, due = [tuple(c.shape[:2]) for c in columns], [(len(spectrum_BCFL), d) for d in self.joins.values()]
         if shapes != due or any(c.ndim != 3 for c in columns):
             raise ValueError(f"UNetSeeing needs columns_BDL with (B, D) {due}, not shapes {shapes}")
-        told, (height, width), unit = (
-            dict(zip(self.joins, columns, strict=True)),
-            spectrum_BCFL.shape[2:],
-            2**self.levels,
-        )
-        value = functional.pad(spectrum_BCFL, (0, -width % unit, 0, -height % unit), mode="replicate")
-        skips: list[Tensor] = []
-        for level, layer in enumerate(self.down):
-            if level in told:
-                column_BDL = functional.interpolate(told[level], value.shape[3], mode="linear")
-                value = torch.cat([value, column_BDL[:, :, None].expand(-1, -1, value.shape[2], -1)], 1)
-            value = layer(value)
-            skips.append(value)
-        value = skips.pop()
-        for layer in self.up:
-            value = torch.cat([layer(value), skips.pop()], 1)
-        return self.output(value)[..., :height, :width]
+        told = dict(zip(self.joins, columns, strict=True))
+
+        def join(level: int, value: Tensor) -> Tensor:
+            if level not in told:
+                return value
+            column_BDL = functional.interpolate(told[level], value.shape[3], mode="linear")
+            return torch.cat([value, column_BDL[:, :, None].expand(-1, -1, value.shape[2], -1)], 1)
+
+        return self._through(spectrum_BCFL, join)
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:

@@ -24,10 +24,10 @@ from avlib.distributed import rank, world_size
 from avlib.evaluate import synchrony
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.avts import Synchronisation
-from avlib.recipes import timing
-from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, SUPER_HARD, Asked, grey, still
+from avlib.recipes import rhythm, timing
+from avlib.recipes.timing import FPS, FRAMES, HARD, SUPER_HARD, Asked, grey, still
 from avlib.types import Batch
-from avlib.world.windows import Pairs, Windows, rendered
+from avlib.world.windows import Pairs, Windows
 
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": {"batch": 8, "count": 32, "eval_count": 32},
@@ -88,19 +88,8 @@ CLAIMS = (
           "hard AUC", "shuffled pairs", "chance", "ours", "shuffled", margin=0.05, kind="equal"),
 )
 # fmt: on
-LOOK: dict[str, Any] = {
-    "tempo": (1.0, 2.5),
-    "onset_from": 1.0,
-    "drift": 0.06,
-    "side": (0.5, 0.7),
-    "classes": 6,
-    "hue": 0.0,
-}
-"""One thing that moves as it sounds. With the preset's own dials (1.5–4 notes/s, 20 classes) nothing was learnt in 300
-steps: a window has too many notes for its frames. Six classes in their own colours can be told apart, as real clips
-can; of 20 in any colour none was learnt, and time was all there was. With drift .06 a rule by hand stays well below
-certainty. Tried on validation clips of seed 11, in this order.
-"""
+LOOK: dict[str, Any] = timing.LOOK | {"side": (0.5, 0.7)}
+"""One large thing that moves as it sounds."""
 RATE = 6e-2
 RATES = {"super-hard too": 3e-2} | dict.fromkeys(("pairing", "cross-entropy", "one frame", "time pooled"), 1e-2)
 """Largest learning rate of the one-cycle schedule, `RATE` where none is given: of 1e-2, 3e-2 and 6e-2 the best for each
@@ -109,12 +98,9 @@ the curriculum's, easy ones of other kinds those of easy ones. The share of hard
 it; margin, width and steps are guesses."""
 
 
-def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any) -> Windows:
+def windows(run: Run, split: str = "train", **dials: Any) -> Windows:
     """Clips of a split, rendered once."""
-    count = run.budget.count if split == "train" else run.budget.eval_count
-    still = {"shift": 0.0, "shift_from": 0.0}
-    world = run.world(preset, split, seconds=SECONDS, fps=FPS, **LOOK | still | {"hands": "known"} | dials)
-    return run.once(("windows", world, count), lambda: rendered(world.batches(count, 32), FRAMES))
+    return timing.windows(run, split, **LOOK | dials)
 
 
 def other_kinds(batch: Batch) -> Batch:
@@ -159,7 +145,7 @@ def measure(method: nn.Module, run: Run, arm: str = "curriculum") -> dict[str, f
     scores |= {"new: hard AUC": Asked(method, windows(run, "test", hands="own"), show).auc("hard")}
     even = Asked(method, windows(run, "test", **timing.STEADY), show)
     scores |= {f"{kind} AUC": even.auc(kind) for kind in ("whole beats", "half a beat more")}
-    scores |= synchronisable(test, Asked(method, windows(run, "test", voiceover=1.0), show)) | timing.probes(
+    scores |= synchronisable(test, Asked(method, windows(run, "test", voiceover=1.0), show)) | rhythm.probes(
         method, [windows(run, split) for split in ("train", "val", "test")]
     )
     return scores | run.exam(method, (), video=True, seconds=FRAMES / FPS, fps=FPS, motion=1.0, **LOOK)

@@ -23,10 +23,12 @@ from avlib.claims import Claim, Contrast
 from avlib.distributed import rank, world_size
 from avlib.experiment import Arm, Batches, Run
 from avlib.methods.multisensory import Multisensory
+from avlib.recipes import timing
 from avlib.recipes.joined import Joined, Rule, listens, where
-from avlib.recipes.timing import FPS, FRAMES, HARD, SECONDS, grey, offsets, probes, still, verdicts
+from avlib.recipes.rhythm import probes
+from avlib.recipes.timing import FPS, FRAMES, HARD, LOOK, grey, offsets, still, verdicts
 from avlib.types import Batch
-from avlib.world.windows import Pairs, Windows, rendered
+from avlib.world.windows import Pairs, Windows
 
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": {"batch": 8, "count": 32, "eval_count": 32},
@@ -94,8 +96,6 @@ CLAIMS = (
           "hard AUC", "shuffled pairs", "chance", "ours", "shuffled", margin=0.05, kind="equal"),
 )
 # fmt: on
-LOOK: dict[str, Any] = {"tempo": (1.0, 2.5), "onset_from": 1.0, "drift": 0.06, "classes": 6, "hue": 0.0}
-"""What all worlds share: few notes a second, six kinds of things in their own colours; see `avlib.recipes.avts`."""
 ONE, TWO = {"side": (0.4, 0.6)}, {"side": (0.36, 0.44)}
 """How large one thing is, and each of two."""
 RATE = 1e-2
@@ -110,12 +110,8 @@ of two things are told better (AUC .86, against .81) and the box that sounds is 
 
 
 def windows(run: Run, split: str = "train", preset: str = "moving", **dials: Any) -> Windows:
-    """Clips of a split, rendered once; their sound is in time with their picture."""
-    count = run.budget.count if split == "train" else run.budget.eval_count
-    size = TWO if preset in ("twins", "sync") else ONE
-    set_up = LOOK | size | {"shift": 0.0, "shift_from": 0.0, "hands": "known"} | dials
-    world = run.world(preset, split, seconds=SECONDS, fps=FPS, **set_up)
-    return run.once(("windows", world, count), lambda: rendered(world.batches(count, 32), FRAMES))
+    """Clips of a split, rendered once."""
+    return timing.windows(run, split, preset, **(TWO if preset in ("twins", "sync") else ONE) | dials)
 
 
 def deaf(batch: Batch) -> Batch:

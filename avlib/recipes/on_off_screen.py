@@ -26,8 +26,8 @@ from avlib.experiment import Arm, Run
 from avlib.methods.on_off_screen import N_FFT, OnOffScreen
 from avlib.recipes import multisensory
 from avlib.recipes.mixtures import MASKS, Mixtures, halves, separated
-from avlib.recipes.multisensory import LOOK, TWO, windows
-from avlib.recipes.timing import FPS, FRAMES, HARD, still
+from avlib.recipes.multisensory import TWO, windows
+from avlib.recipes.timing import FPS, FRAMES, HARD, LOOK, still
 from avlib.types import Batch
 from avlib.world.windows import Pairs
 

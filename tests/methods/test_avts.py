@@ -16,7 +16,7 @@ from avlib.encoders.timed import VideoChange, in_bins
 from avlib.evaluate import synchrony
 from avlib.evaluate.features import evaluating
 from avlib.methods.avts import Synchronisation
-from avlib.recipes import avts, timing
+from avlib.recipes import avts, rhythm, timing
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch, Embedding
 from avlib.world import World
@@ -379,20 +379,20 @@ def test_onsets_are_counted_within_the_window(run: experiment.Run) -> None:
     row_B = torch.arange(8)
     found = clips.cut(row_B, torch.full((8,), 10))
     within = [sum(1.0 <= t < 2.2 for t in row) for row in clips.truth.onset_BNE[:8, 0].tolist()]  # type: ignore[index]
-    assert timing.onsets(found).tolist() == [min(n, timing.MOST) for n in within] and sum(within) > 0  # type: ignore[arg-type]
-    assert timing.fast(found, 1.75).tolist() == (clips.truth.rhythm_BN[:8, 0] > 1.75).long().tolist()  # type: ignore[index,arg-type]
+    assert rhythm.onsets(found).tolist() == [min(n, rhythm.MOST) for n in within] and sum(within) > 0  # type: ignore[arg-type]
+    assert rhythm.fast(found, 1.75).tolist() == (clips.truth.rhythm_BN[:8, 0] > 1.75).long().tolist()  # type: ignore[index,arg-type]
 
 
 def test_spans_that_a_note_begins_in_are_found_and_read_off(run: experiment.Run) -> None:
     clips = avts.windows(run)
     found = clips.cut(torch.arange(8), torch.full((8,), 10))
     within = [[any(1 + 0.2 * n <= t < 1.2 + 0.2 * n for t in row) for n in range(6)] for row in clips.truth.onset_BNE[:8, 0].tolist()]  # type: ignore[index]  # fmt: skip  # noqa: E501
-    assert timing.begins(found).bool().tolist() == within  # type: ignore[arg-type]
+    assert rhythm.begins(found).bool().tolist() == within  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
-    parts = [torch.randint(2, (120, timing.SPANS), generator=generator) for _ in range(3)]
-    assert timing.beats(*((label_BQ.float(), label_BQ) for label_BQ in parts)) == 1
+    parts = [torch.randint(2, (120, rhythm.SPANS), generator=generator) for _ in range(3)]
+    assert rhythm.beats(*((label_BQ.float(), label_BQ) for label_BQ in parts)) == 1
     noise = [(torch.randn(120, 6, generator=generator), label_BQ) for label_BQ in parts]
-    assert timing.beats(*noise) == pytest.approx(0.5, abs=0.1)
+    assert rhythm.beats(*noise) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
