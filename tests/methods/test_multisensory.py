@@ -21,6 +21,8 @@ from avlib.world import World
 from avlib.world.windows import Pairs, Windows, rendered
 from tests import clap
 from tests.methods.blind import with_and_without_truth
+from tests.methods.films import films
+from tests.methods.record import check_record
 
 
 @pytest.fixture(scope="module")
@@ -319,13 +321,7 @@ def test_a_rule_finds_what_changes_as_loudness_does() -> None:
 
 
 def test_a_record_holds_what_claims_and_chance_ask_for(run: experiment.Run) -> None:
-    found = experiment.run_cell(multisensory, run, "fused")
-    terms = [term for claim in multisensory.CLAIMS for gap in claim.gaps() for term in gap.terms]
-    assert {metric for _, arm, metric in terms if arm != "rule"} | set(multisensory.CHANCE) <= set(found)
-    ruled = experiment.run_cell(multisensory, run, "rule")
-    assert {metric for _, arm, metric in terms if arm == "rule"} <= set(ruled)
-    assert {arm for _, arm, _ in terms} <= {*multisensory.ARMS, "chance"}
-    assert all(math.isfinite(value) for value in [*found.values(), *ruled.values()])
+    check_record(multisensory, {arm: experiment.run_cell(multisensory, run, arm) for arm in ("fused", "rule")})
 
 
 # --- real files
@@ -367,11 +363,7 @@ def test_real_clips_go_through_it(real_data: Path) -> None:
 
 def learnt(seed: int) -> dict[str, float]:
     """AUC of sound in time against sound of another moment of the same clip: one large thing, no backdrop."""
-    dials: dict[str, Any] = {"tempo": (1.0, 2.0), "onset_from": 1.0, "drift": 0.0, "side": (0.6, 0.7), "backdrop": 0.0}
-    train, test = (
-        rendered(World("orchestra", "moving", split, seed, 24, 3.6, 10.0, **dials).batches(count), 12)
-        for split, count in (("train", 256), ("test", 192))
-    )
+    train, test = films(seed, 256, 192)
     torch.manual_seed(seed)
     method = Multisensory()
     stream = Pairs(train, 32, [timing.HARD], seed=seed)
