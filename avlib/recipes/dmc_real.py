@@ -3,21 +3,21 @@
     AVLIB_DATA=FOLDER avlib claims dmc_real --profile cpu
 
 The towers of `avlib.recipes.dmc` are frozen: a linear SVM is trained on the recordings of four of ESC-10's folds and
-asked about the fifth (see `avlib.recipes.l3_real`), another one on photographs of Caltech-101 and asked about others.
+asked about the fifth (see `avlib.recipes.real_sets`), another one on photographs of Caltech-101 and asked about others.
 Neither set was ever seen in training. Beside it stands Look, Listen and Learn's net after as many steps on the same
 duets, with its own recipe's learning rate.
 """
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from avlib.claims import Claim
-from avlib.datasets import esc50
 from avlib.experiment import Arm, Run
 from avlib.methods.dmc import MultimodalClustering
 from avlib.methods.l3 import LookListenLearn
-from avlib.recipes import ambient_real, dmc, l3, l3_real
+from avlib.recipes import dmc, l3, real_sets
+from avlib.recipes.real_sets import EAR, EYE
 
 BUDGET = dmc.BUDGET
 L3 = "Look, Listen and Learn"
@@ -27,17 +27,17 @@ _PAPER = "hu2019deep"
 # fmt: off
 CLAIMS = (
     Claim("Its features tell recordings apart better than untrained ones",
-          "ESC-10 SVM", dmc.OWN, "untrained", f"{_PAPER}, ESC-50 table", "esc", primary=True),
+          EAR, dmc.OWN, "untrained", f"{_PAPER}, ESC-50 table", "esc", primary=True),
     Claim("Its features tell recordings apart better than those of Look, Listen and Learn, at equal steps",
-          "ESC-10 SVM", dmc.OWN, L3, f"{_PAPER}, ESC-50 table", "l3", primary=True),
+          EAR, dmc.OWN, L3, f"{_PAPER}, ESC-50 table", "l3", primary=True),
     Claim("Its features tell photographs apart better than untrained ones",
-          "photographs SVM", dmc.OWN, "untrained", f"{_PAPER}, VOC07 table", "photos", primary=True),
+          EYE, dmc.OWN, "untrained", f"{_PAPER}, VOC07 table", "photos", primary=True),
     Claim("What drawings teach about recordings is more than any training on sounds does",
-          "ESC-10 SVM", dmc.OWN, "shuffled pairs", "ours: the dullest explanation", "esc"),
+          EAR, dmc.OWN, "shuffled pairs", "ours: the dullest explanation", "esc"),
     Claim("What notes teach about photographs is more than any training on drawings does",
-          "photographs SVM", dmc.OWN, "shuffled pairs", "ours: the dullest explanation", "photos"),
+          EYE, dmc.OWN, "shuffled pairs", "ours: the dullest explanation", "photos"),
     Claim("Its features tell photographs apart better than those of Look, Listen and Learn, at equal steps",
-          "photographs SVM", dmc.OWN, L3, f"{_PAPER}, VOC07 table", "l3"),
+          EYE, dmc.OWN, L3, f"{_PAPER}, VOC07 table", "l3"),
 )
 # fmt: on
 
@@ -56,14 +56,6 @@ def towers(method: nn.Module) -> nn.Module:
     return method.towers if isinstance(method, MultimodalClustering) else method
 
 
-def sound_features(method: nn.Module, wave_BS: Tensor) -> Tensor:
-    """Max-pooled audio maps of five sub-clips of each recording, (B, 5, 12·D)."""
-    return l3_real.sound_features(towers(method), wave_BS)  # type: ignore[arg-type]
-
-
 def measure(method: nn.Module, run: Run, arm: str = dmc.OWN) -> dict[str, float]:
-    """Score one arm on ESC-10's folds and on photographs."""
-    nets = nn.ModuleDict({f"fold {fold}": method for fold in esc50.FOLDS})
-    heard = l3_real.fold_accuracy(nets, l3_real.recordings(run), sound_features)
-    eye: nn.Module = towers(method).image  # type: ignore[assignment]
-    return {"ESC-10 SVM": heard, "photographs SVM": ambient_real.photographs(eye, run)}
+    """Score one arm on ESC-10's folds and on photographs; the same net is asked about all of them."""
+    return real_sets.measure(nn.ModuleDict(dict.fromkeys(real_sets.NAMES, towers(method))), run)

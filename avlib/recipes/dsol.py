@@ -10,7 +10,6 @@ training clips (Hungarian) and keep them. How much heat makes a mask is chosen o
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,8 +22,8 @@ from avlib.evaluate import clusters, scenes
 from avlib.evaluate.arrays import Floats
 from avlib.experiment import Arm, Run
 from avlib.methods.dsol import SoundingObjects
-from avlib.methods.dsol_dictionary import Recluster
 from avlib.methods.dsol_mixtures import SoundingMixtures
+from avlib.recipes import stage_one
 from avlib.types import Batch
 
 BUDGET: dict[str, dict[str, Any]] = {
@@ -49,8 +48,8 @@ ARMS = {
     "centre box": Arm(like="untrained", judge={"blind": "centre box"}),
 }
 CHANCE = {"cocktail who": 0.5}
-CLASSES, CLUSTERS, ROUNDS, HOP = 8, 16, 3, 320
-"""Kinds of things, entries of the dictionary, clusterings while naming, samples a frame of the small ear."""
+CLASSES = 8
+"""Kinds of things."""
 LOOK: dict[str, Any] = {"classes": CLASSES, "side": (0.36, 0.44), "gain": (-2.0, 2.0), "hue": 0.0}
 """What all worlds share: few classes, things of one size, none drowned by another, in their own colours. What is asked
 here is *where*; half a minute teaches too little of that about drawings in any colour."""
@@ -59,8 +58,8 @@ DIALS = LOOK | {"hands": "known"}
 SHARES = {"localise": 0.6, "name": 0.26, "mix": 0.14}
 """Which share of the steps each phase takes; one stage shares out the last one among the first two. These, the size of
 the pictures, the frames and what a cell sees: chosen on validation clips of seeds 11 and 12, which are in no record."""
-RATES = {"localise": 1.2e-2, "name": 8e-3, "mix": 2e-3}
-"""Largest learning rate of each."""
+RATE = 2e-3
+"""Largest learning rate of the last; those of the others: `avlib.recipes.stage_one`."""
 SUCCESS = {"solo": 0.5, "duet": 0.3, "cocktail": 0.3}
 """The IoU from which on a scene of each kind is solved."""
 _PAPER, _TABLE = "hu2020discriminative", "hu2020discriminative, cocktail-party table"
@@ -100,20 +99,15 @@ def train(run: Run, arm: str = "two stages") -> SoundingMixtures:
         method.belief = partial(scenes.told, name_K=names(method, run), classes=CLASSES)
     if steps:
         stream = run.stream(run.world("cocktail", **DIALS), 0, how.shuffled, seed=run.seed + 2)
-        run.fit(method, stream, steps, RATES["mix"], part="mix")
+        run.fit(method, stream, steps, RATE, part="mix")
     return method
 
 
 def build(run: Run) -> SoundingMixtures:
     """The net of a run's profile before anything is learnt; its dictionary has one entry for all clips."""
-    bare = _bare(run)
+    bare = stage_one.build(run)
     bare.label_M.zero_()
     return SoundingMixtures(bare).to(run.device)
-
-
-def _bare(run: Run, whole: bool = False) -> SoundingObjects:
-    full = run.budget.full
-    return run.build(SoundingObjects, run.budget.count, CLUSTERS, full=full, whole=whole, hop=160 if full else HOP)
 
 
 def phases(run: Run, arm: str = "two stages") -> dict[str, int]:
@@ -126,8 +120,9 @@ def phases(run: Run, arm: str = "two stages") -> dict[str, int]:
 
 def first(run: Run, arm: str = "two stages") -> SoundingObjects:
     """Stage one of an arm, the same for all arms that need the same: localise, then name."""
-    how = phases(run, arm), solo(arm), arm == "whole-picture dictionary", ARMS[arm].shuffled
-    return run.once(("first", str(how)), lambda: _first(run, *how))
+    how = phases(run, arm), arm == "whole-picture dictionary", ARMS[arm].shuffled
+    world = run.world(solo(arm), **DIALS)
+    return run.once(("first", solo(arm), str(how)), lambda: stage_one.learn(run, world, *how))
 
 
 def solo(arm: str) -> str:
@@ -135,25 +130,10 @@ def solo(arm: str) -> str:
     return "cocktail" if arm == "no solo scenes" else "solo"
 
 
-def _first(run: Run, steps: dict[str, int], preset: str, whole: bool, shuffled: bool) -> SoundingObjects:
-    world, count, method = run.world(preset, **DIALS), run.budget.count, _bare(run, whole)
-    # The heads have as long after the last clustering as before it.
-    hook = Recluster(partial(run.batches, world, count), max(1, math.ceil(steps["name"] / ROUNDS)), run.seed)
-    if steps["localise"]:
-        run.fit(method, run.stream(world, 0, shuffled), steps["localise"], RATES["localise"], part="localise")
-    if steps["name"]:
-        stream = run.stream(world, count, shuffled, seed=run.seed + 1)
-        run.fit(method, stream, steps["name"], RATES["name"], hooks=(hook,), part="name")
-    else:
-        hook(method, run.batches(world, count)[0], 0)
-    hook.finish(method)
-    return method
-
-
 def names(method: SoundingMixtures, run: Run, arm: str = "two stages") -> list[int]:
     """The class of each entry, fitted on the training clips (Hungarian): the only place where their labels are read."""
     found = clusters.match(*_grouped(method, run, arm))
-    return [found.get(k, 0) for k in range(CLUSTERS)]
+    return [found.get(k, 0) for k in range(stage_one.CLUSTERS)]
 
 
 def _grouped(method: SoundingMixtures, run: Run, arm: str) -> tuple[Tensor, Tensor]:

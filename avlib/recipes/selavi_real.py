@@ -2,9 +2,7 @@
 
     AVLIB_DATA=FOLDER avlib claims selavi_real --profile cpu
 
-As for Cross-modal Deep Clustering (`avlib.recipes.xdc_real`): for each fold the towers learn from drawings with the
-other folds' recordings alone, are frozen, and a linear SVM is trained on the same folds. The picture tower learns from
-photographs with recordings, and a linear SVM from it is asked about photographs that it never saw.
+How nets learn there, and what they are asked: see `avlib.recipes.real_sets`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from torch import nn
 
 from avlib.claims import Claim
 from avlib.experiment import Run
-from avlib.recipes import selavi, xdc_real
+from avlib.recipes import real_sets, selavi
+from avlib.recipes.real_sets import EAR, EYE
 from avlib.rounds import Growing, settle
 from avlib.world.variation import Varied
 
@@ -27,21 +26,20 @@ APART = "senses apart"
 ARMS = {name: selavi.ARMS[name] for name in (selavi.OWN, APART, "not aligned", "shuffled pairs", "untrained")}
 CHANCE: dict[str, float] = {}
 _PAPER = "asano2020labelling"
-_EAR, _EYE = "ESC-10 SVM", "photographs SVM"
 # fmt: off
 CLAIMS = (
     Claim("Its features tell recordings apart better than untrained ones",
-          _EAR, selavi.OWN, "untrained", _PAPER, "esc", primary=True),
+          EAR, selavi.OWN, "untrained", _PAPER, "esc", primary=True),
     Claim("Its features tell photographs apart that it never saw, better than untrained ones",
-          _EYE, selavi.OWN, "untrained", _PAPER, "photos", primary=True),
+          EYE, selavi.OWN, "untrained", _PAPER, "photos", primary=True),
     Claim("Where the ear has a say, labels teach the eye more about photographs",
-          _EYE, selavi.OWN, APART, f"{_PAPER}, ablation", "photos", primary=True),
+          EYE, selavi.OWN, APART, f"{_PAPER}, ablation", "photos", primary=True),
     Claim("Where the eye has a say, labels teach the ear more about recordings",
-          _EAR, selavi.OWN, APART, f"{_PAPER}, ablation", "esc", primary=True),
+          EAR, selavi.OWN, APART, f"{_PAPER}, ablation", "esc", primary=True),
     Claim("It is recordings of the same kind of thing that teach the eye",
-          _EYE, selavi.OWN, "shuffled pairs", "ours: the dullest explanation", "own"),
+          EYE, selavi.OWN, "shuffled pairs", "ours: the dullest explanation", "own"),
     Claim("What the drawings teach about recordings is more than any training on recordings does",
-          _EAR, selavi.OWN, "shuffled pairs", "ours: the dullest explanation", "own"),
+          EAR, selavi.OWN, "shuffled pairs", "ours: the dullest explanation", "own"),
 )
 # fmt: on
 OFTEN = 7
@@ -52,7 +50,7 @@ there, too, and so is that there are as many labels as kinds of things: nothing 
 def train(run: Run, arm: str = selavi.OWN) -> nn.Module:
     """One net a fold and one for the photographs, by name."""
     how, nets, rate = ARMS[arm], nn.ModuleDict(), selavi.RATES.get(arm, selavi.RATE)
-    for name, world in xdc_real.worlds(run, **selavi.LOOK).items():
+    for name, world in real_sets.worlds(run, selavi.LOOK, real_sets.DIALS).items():
         seen, steps = run.clips(world, shuffled=how.shuffled), run.steps(how)
         method = selavi.build(run, **{"clusters": len(world.classes), **how.build})
         if not steps:
@@ -64,5 +62,6 @@ def train(run: Run, arm: str = selavi.OWN) -> nn.Module:
 
 
 def measure(method: nn.Module, run: Run, arm: str = selavi.OWN) -> dict[str, float]:
-    """The linear SVMs of `avlib.recipes.xdc_real`: of the ear on ESC-10's folds, of the eye on unseen photographs."""
-    return xdc_real.measure(method, run, arm)
+    """Linear SVMs: of the ear on ESC-10's folds, of the eye on unseen photographs (C chosen on validation)."""
+    assert isinstance(method, nn.ModuleDict)
+    return real_sets.measure(method, run)

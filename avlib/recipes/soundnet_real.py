@@ -23,7 +23,8 @@ from avlib.evaluate import probe
 from avlib.evaluate.features import evaluating
 from avlib.experiment import Run
 from avlib.methods.soundnet import SoundNet
-from avlib.recipes import l3_real, soundnet
+from avlib.recipes import l3_real, real_sets, soundnet
+from avlib.recipes.real_sets import EAR
 from avlib.world import World, library
 
 BUDGET: dict[str, dict[str, Any]] = {
@@ -32,17 +33,17 @@ BUDGET: dict[str, dict[str, Any]] = {
     "gpu": {"count": 4096},
 }
 ARMS = l3_real.ARMS
-CHANCE = {"ESC-10 SVM": 0.1, "KL, photos": 1.0}
+CHANCE = {EAR: 0.1, "KL, photos": 1.0}
 
 _PAPER = "aytar2016soundnet"
 # fmt: off
 CLAIMS = (
     Claim("Learning from a network that sees beats random features on ESC-10",
-          "ESC-10 SVM", "trained", "untrained", f"{_PAPER}, ESC-10 table", "esc", primary=True),
+          EAR, "trained", "untrained", f"{_PAPER}, ESC-10 table", "esc", primary=True),
     Claim("What the teacher says of its own photograph teaches more than what it says of another",
-          "ESC-10 SVM", "trained", "shuffled pairs", "ours: the dullest explanation", "own", primary=True),
+          EAR, "trained", "shuffled pairs", "ours: the dullest explanation", "own", primary=True),
     Claim("Learnt features beat MFCC statistics on ESC-10",
-          "ESC-10 SVM", "trained", "SVM on MFCC", f"{_PAPER}, ESC-10 table", "mfcc", primary=True),
+          EAR, "trained", "SVM on MFCC", f"{_PAPER}, ESC-10 table", "mfcc", primary=True),
     Claim("Unheard recordings tell something of what the teacher sees in unseen photographs",
           "KL, photos", "trained", "chance", f"{_PAPER}, equation 1", "photos", higher=False, primary=True),
 )
@@ -62,7 +63,7 @@ def teacher(run: Run) -> nn.Module:
 
 def world(run: Run, fold: int, split: str) -> World:
     """Photographs with recordings of all folds but ``fold`` to train on, others with those of ``fold`` to test."""
-    pack = run.once(("pack", fold), lambda: library.build("photos", train_folds=l3_real.other_folds(fold)))
+    pack = run.once(("pack", fold), lambda: library.build("photos", train_folds=real_sets.other_folds(fold)))
     return run.world("solo", split, pack, size=SIZE, **DIALS)
 
 
@@ -88,7 +89,7 @@ def windows(method: SoundNet, wave_BS: Tensor) -> Tensor:
     with evaluating(method) as device:
         for part_BS in wave_BS.split(16):
             map_BDL = max_pool1d(method.net.features(part_BS.to(device), soundnet.MIDDLE), FRAMES)
-            rows.append(probe.soundnet_windows(map_BDL, l3_real.SECONDS, WINDOW).cpu())
+            rows.append(probe.soundnet_windows(map_BDL, real_sets.SECONDS, WINDOW).cpu())
     return torch.cat(rows)
 
 
@@ -99,5 +100,5 @@ def measure(method: nn.Module, run: Run, arm: str = "trained") -> dict[str, floa
     assert isinstance(method, nn.ModuleDict)
     held_out = {fold: run.batches(world(run, fold, "test"), run.budget.eval_count // 4) for fold in esc50.FOLDS}
     share = [soundnet.shares(method[f"fold {fold}"], clips)["KL, things"] for fold, clips in held_out.items()]
-    score = l3_real.fold_accuracy(method, l3_real.recordings(run), windows)
-    return {"ESC-10 SVM": score, "KL, photos": sum(share) / len(share)}
+    score = real_sets.fold_accuracy(method, real_sets.recordings(run), windows)
+    return {EAR: score, "KL, photos": sum(share) / len(share)}

@@ -2,11 +2,9 @@
 
     AVLIB_DATA=FOLDER avlib claims xdc_real --profile cpu
 
-As for instance discrimination (`avlib.recipes.xid_real`): for each fold the towers learn from drawings with the other
-folds' recordings alone, are frozen, and a linear SVM is trained on the same folds. The picture tower learns from
-photographs with recordings, and a linear SVM from it is asked about photographs that it never saw. (Deep Multimodal
-Clustering is asked as its chapter trained it, since it needs two things a picture, and a photograph holds one; here one
-is enough, so that nets can learn from real files as the paper's did, and none is asked about a fold that it heard.)
+How nets learn there, and what they are asked: see `avlib.recipes.real_sets`. (Deep Multimodal Clustering is asked as
+its chapter trained it, since it needs two things a picture, and a photograph holds one; here one is enough, so that
+nets can learn from real files as the paper's did, and none is asked about a fold that it heard.)
 """
 
 from __future__ import annotations
@@ -17,11 +15,10 @@ from typing import Any
 from torch import nn
 
 from avlib.claims import Claim
-from avlib.datasets import esc50
 from avlib.experiment import Run
-from avlib.recipes import ambient_real, l3_real, xdc
+from avlib.recipes import real_sets, xdc
+from avlib.recipes.real_sets import EAR, EYE
 from avlib.rounds import Rounds, settle
-from avlib.world import World
 
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": {"batch": 16, "steps": 6, "count": 64, "eval_count": 128},
@@ -31,21 +28,20 @@ CROSS, SINGLE = "cross (XDC)", "single (SDC)"
 ARMS = {name: xdc.ARMS[name] for name in (CROSS, "concat (CDC)", SINGLE, "shuffled pairs", "untrained")}
 CHANCE: dict[str, float] = {}
 _PAPER, _TABLE = "alwassel2020self", "alwassel2020self, ablation of models"
-_EAR, _EYE = "ESC-10 SVM", "photographs SVM"
 # fmt: off
 CLAIMS = (
     Claim("Its features tell recordings apart better than untrained ones",
-          _EAR, CROSS, "untrained", f"{_PAPER}, table b", "esc", primary=True),
+          EAR, CROSS, "untrained", f"{_PAPER}, table b", "esc", primary=True),
     Claim("What is seen teaches the ear more about recordings than what it hears itself",
-          _EAR, CROSS, SINGLE, _TABLE, "esc", primary=True),
+          EAR, CROSS, SINGLE, _TABLE, "esc", primary=True),
     Claim("Its features tell photographs apart that it never saw, better than untrained ones",
-          _EYE, CROSS, "untrained", _PAPER, "photos", primary=True),
+          EYE, CROSS, "untrained", _PAPER, "photos", primary=True),
     Claim("What is heard teaches the eye more about photographs than what it sees itself",
-          _EYE, CROSS, SINGLE, _PAPER, "photos", primary=True),
+          EYE, CROSS, SINGLE, _PAPER, "photos", primary=True),
     Claim("It is recordings of the same kind of thing that teach the eye",
-          _EYE, CROSS, "shuffled pairs", "ours: the dullest explanation", "own"),
+          EYE, CROSS, "shuffled pairs", "ours: the dullest explanation", "own"),
     Claim("What the drawings teach about recordings is more than any training on recordings does",
-          _EAR, CROSS, "shuffled pairs", "ours: the dullest explanation", "own"),
+          EAR, CROSS, "shuffled pairs", "ours: the dullest explanation", "own"),
 )
 # fmt: on
 SIZE: dict[str, Any] = {"clusters": 20}
@@ -55,16 +51,10 @@ OFTEN, RATE = 6, 1e-2
 in no record: chosen without a label, and the same for all arms."""
 
 
-def worlds(run: Run, **look: Any) -> dict[str, World]:
-    """Where nets learn: drawings with the recordings of all folds but one, for each fold, and photographs."""
-    folds = {f"fold {fold}": run.world(pack=l3_real.without(run, fold), **look) for fold in esc50.FOLDS}
-    return folds | {"photos": run.world(pack="photos", **ambient_real.DIALS)}
-
-
 def train(run: Run, arm: str = CROSS) -> nn.Module:
     """One net a fold and one for the photographs, by name."""
     how, nets = ARMS[arm], nn.ModuleDict()
-    for name, world in worlds(run, **xdc.LOOK).items():
+    for name, world in real_sets.worlds(run, xdc.LOOK, real_sets.DIALS).items():
         seen, steps = run.clips(world, shuffled=how.shuffled), run.steps(how)
         method = xdc.build(run, **{**SIZE, **how.build})
         if not steps:
@@ -78,6 +68,4 @@ def train(run: Run, arm: str = CROSS) -> nn.Module:
 def measure(method: nn.Module, run: Run, arm: str = CROSS) -> dict[str, float]:
     """Linear SVMs: of the ear on ESC-10's folds, of the eye on unseen photographs (C chosen on validation)."""
     assert isinstance(method, nn.ModuleDict)
-    heard = l3_real.fold_accuracy(method, l3_real.recordings(run), l3_real.sound_features)
-    eye: nn.Module = method["photos"].image  # type: ignore[assignment]
-    return {_EAR: heard, _EYE: ambient_real.photographs(eye, run)}
+    return real_sets.measure(method, run)

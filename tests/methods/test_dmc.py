@@ -428,7 +428,7 @@ def test_match_is_the_share_of_wins_and_an_untrained_net_is_near_luck(world: Wor
 
 def test_features_of_recordings_are_as_wide_as_those_of_the_other_net(run: experiment.Run) -> None:
     nets = [dmc.build(run), run.build(LookListenLearn, dim=64, width=16, hop=320)]
-    rows = [dmc_real.sound_features(net, torch.rand(3, 80_000) - 0.5) for net in nets]
+    rows = [dmc_real.sound_features(dmc_real.towers(net), torch.rand(3, 80_000) - 0.5) for net in nets]
     assert [row.shape for row in rows] == [(3, 5, 12 * 64)] * 2 and not torch.equal(*rows)
 
 
