@@ -65,9 +65,9 @@ class ImageAligned(nn.Module):
         last = 4 * width
         self.input = nn.BatchNorm2d(3, affine=False)
         self.blocks = nn.Sequential(
-            *(_aligned(i, o, 4, 2) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
-            _aligned(widths[-1], last, 3, 1),
-            _aligned(last, last, 3, 1),
+            *(_normalised(i, o, 4, 2) for i, o in zip([3, *widths[:-1]], widths, strict=True)),
+            _normalised(widths[-1], last, 3, 1),
+            _normalised(last, last, 3, 1),
         )
         self.output = nn.Conv2d(last, dim, 1)
 
@@ -76,8 +76,8 @@ class ImageAligned(nn.Module):
         return self.output(self.blocks(self.input(image_BCHW)))
 
 
-def _aligned(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False)
+def _normalised(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
@@ -164,11 +164,6 @@ SMALL = ((1, 2), (2, 2), (4, 2), (4, 1), (4, 1))
 """Channels of each small convolution, in widths, and its stride."""
 ALEXNET = ((96, 11, 4, True), (256, 5, 1, True), (384, 3, 1, False), (384, 3, 1, False), (256, 3, 1, False))
 """Channels, kernel and stride of each convolution, and whether its map is pooled."""
-
-
-def _normalised(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class ImageResNet18(nn.Module):

@@ -167,11 +167,12 @@ def detectors(
     if not bool(map_BUYX.isfinite().all()) or bool((map_BUYX < 0).any()):
         raise ValueError("detectors needs maps that are finite and not negative")
     top_UT = top_clips(map_BUYX.flatten(2).amax(2), top)
-    name_UT = np.stack([_names(map_BUYX[row_T, u], mask_BNHW[row_T], category_BN[row_T], place_B[row_T], things)
-                        for u, row_T in enumerate(torch.from_numpy(top_UT))])  # fmt: skip
-    there_BN = torch.cat([category_BN, torch.where(place_B < 0, place_B, place_B + things)[:, None]], 1).numpy()
+    # what is there in each clip, the place last
+    there_BN = torch.cat([category_BN, torch.where(place_B < 0, place_B, place_B + things)[:, None]], 1)
+    rows = enumerate(torch.from_numpy(top_UT))
+    name_UT = np.stack([_names(map_BUYX[row_T, u], mask_BNHW[row_T], there_BN[row_T]) for u, row_T in rows])
     names = np.unique(there_BN[there_BN >= 0])
-    rate_K = np.array([(there_BN == k).any(1).mean() for k in names])
+    rate_K = np.array([float((there_BN == k).any(1).double().mean()) for k in names.tolist()])
     share_UK = np.stack([(name_UT == k).mean(1) for k in names], 1)
     best_U = share_UK.argmax(1)
     share_U = share_UK.max(1)
@@ -179,15 +180,14 @@ def detectors(
     return Detectors(top_UT, name_UT, share_U, detector_U, things)
 
 
-def _names(map_TYX: Tensor, mask_TNHW: Tensor, category_TN: Tensor, place_T: Tensor, things: int) -> Ints:
-    """What one unit looks at in each of its clips, see `detectors`."""
+def _names(map_TYX: Tensor, mask_TNHW: Tensor, name_TN: Tensor) -> Ints:
+    """What one unit looks at in each of its clips, see `detectors`; the last name is what no thing covers."""
     height, width = mask_TNHW.shape[2:]
     region_THW = upsample(map_TYX, (height, width))
     largest_T11 = region_THW.amax((1, 2), keepdim=True)
     region_THW = (region_THW >= largest_T11 / 2) & (largest_T11 > 0)
     seen_TN = (region_THW[:, None] & mask_TNHW).sum((2, 3))
     rest_T1 = (region_THW & ~mask_TNHW.any(1)).sum((1, 2))[:, None]
-    name_TN = torch.cat([category_TN, torch.where(place_T < 0, place_T, place_T + things)[:, None]], 1)
     size_TN = torch.cat([seen_TN, rest_T1], 1).masked_fill(name_TN < 0, 0)
     name_T = name_TN.gather(1, size_TN.argmax(1, keepdim=True))[:, 0]
     return name_T.masked_fill(size_TN.amax(1) == 0, -1).numpy()
