@@ -16,7 +16,7 @@ from avlib.evaluate import retrieval
 from avlib.evaluate.features import features
 from avlib.matching import cosine
 from avlib.methods.shr import SENSES, SeeHearRead
-from avlib.recipes import shr
+from avlib.recipes import shr, three_senses
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
@@ -278,9 +278,9 @@ def test_the_teacher_has_names_for_things_alone(run: experiment.Run) -> None:
 
 
 def test_means_of_directions_are_means_of_what_they_name(world: World) -> None:
-    found = features(make().eval(), [world.batch(range(9))], shr.FIELDS)
-    for space in shr.spaces(found).values():
-        scores = shr.searches(space, found, 8)
+    found = features(make().eval(), [world.batch(range(9))], three_senses.FIELDS)
+    for space in three_senses.spaces(found).values():
+        scores = three_senses.searches(space, found, 8)
         assert scores["never paired"] == pytest.approx(
             (scores["sound → text, rank"] + scores["text → sound, rank"]) / 2
         )
@@ -290,8 +290,8 @@ def test_means_of_directions_are_means_of_what_they_name(world: World) -> None:
 
 
 def test_who_knows_more_finds_more(world: World) -> None:
-    found = features(make().eval(), world.batches(128), shr.FIELDS)
-    known = shr.knowing(found, 128)
+    found = features(make().eval(), world.batches(128), three_senses.FIELDS)
+    known = three_senses.knowing(found, 128)
     assert known["thing and place"] < known["the thing"] < 0.8
 
 
@@ -324,8 +324,8 @@ def learnt(seed: int) -> dict[str, float]:
     method = SeeHearRead(Colours(), vocabulary(train.pack), distil=0.0, dim=48, width=8)
     config = TrainConfig(200, 3e-3, seed=seed, device="cpu", progress=False)
     fit(method, lambda step: heard(kinds[0](step // 2)) if step % 2 == 0 else kinds[1](step // 2), config)
-    found = features(method, test.batches(192), shr.FIELDS)
-    value, differs_BB = shr.spaces(found)[""], found.label_B[:, None] != found.label_B
+    found = features(method, test.batches(192), three_senses.FIELDS)
+    value, differs_BB = three_senses.spaces(found)[""], found.label_B[:, None] != found.label_B
 
     def wins(one: str, other: str) -> float:
         sim_BB = cosine(value[one], value[other])
