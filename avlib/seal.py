@@ -2,15 +2,24 @@
 
 A cell of a record keeps the witness of its code: digests of its own first and last training batches and of the clips
 that it was judged on, the losses of its first few steps, and what `measure` says of the net after those. Where the
-fingerprint of the code has changed, the same witness taken with today's code proves that the cell still stands.
+fingerprint of the code has changed, the same witness taken with today's code proves that the cell still stands. Another
+processor rounds otherwise, so where the clips are the same and numbers are not, the old code is asked on this one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import math
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -70,6 +79,49 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
     for old, new in (losses, (before.get("scores", {}), now.get("scores", {}))):
         found += [f"{name} was {old.get(name)}, is {new.get(name)}" for name in old | new if not _equal(name, old, new)]
+    return found
+
+
+def same_clips(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Did both witnesses see the same clips, so that what differs, if anything, are numbers?"""
+    return all(before.get(key, []) == now.get(key, []) for key in _WHAT)
+
+
+_ASK = """
+import json, sys
+from avlib import recipes, seal
+from avlib.profiles import profile
+name, size, seed, arm, device, path = sys.argv[1:]
+found = seal.witness(recipes.load(name), profile(size, name), int(seed), arm, device)
+open(path, "w").write(json.dumps(found))
+"""
+
+
+def earlier(
+    commit: str, root: Path, name: str, profile: str, seed: int, arm: str, device: str = "auto"
+) -> dict[str, Any]:
+    """The witness that the library of a commit gives on this machine, in a process of its own.
+
+    Args:
+        commit: of the repository at ``root``; its library is unpacked for the moment.
+        name, profile, seed, arm, device: as of the cell.
+
+    Raises:
+        ValueError: the repository has no such commit, or its library does not run here (the last line says why).
+    """
+    with tempfile.TemporaryDirectory() as place:
+        packed = subprocess.run(["git", "-C", str(root), "archive", commit, "avlib"], capture_output=True, check=False)
+        if packed.returncode:
+            raise ValueError(f"commit {commit} is not in the repository at {root}")
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(place, filter="data")
+        answer = Path(place) / "witness.json"
+        asked = [sys.executable, "-c", _ASK, name, profile, str(seed), arm, device, str(answer)]
+        here = {**os.environ, "PYTHONPATH": place}
+        ran = subprocess.run(asked, cwd=place, env=here, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise ValueError(f"the library of commit {commit} does not run: {ran.stderr.strip().splitlines()[-1]}")
+        found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return found
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from avlib import provenance, recipes, results
+from avlib import provenance, recipes, results, seal
 
 RECIPE = '''
 """A recipe that counts how often it runs."""
@@ -322,6 +322,29 @@ def test_what_behaves_otherwise_is_not_sealed_but_measured(place: Path) -> None:
     assert "trained, seed 0: not sealed: accuracy was 0.9, is 0.8; error was 0.1, is 0.2" in said
     assert any(line.startswith("untrained, seed 0: sealed") for line in said) and record.stale() == []
     assert record.value("trained", "accuracy") == pytest.approx(0.81)
+
+
+def test_numbers_of_another_processor_are_asked_of_the_old_code_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    there, here, other = ({"learnt": ["a"], "judged": [], "losses": [loss], "scores": {}} for loss in (2.0, 2.1, 2.2))
+    asked = []
+
+    def earlier(commit: str, root: Path, *cell: object) -> dict[str, object]:
+        asked.append((commit, root, *cell))
+        if commit == "gone":
+            raise ValueError("commit gone is not in the repository")
+        return here
+
+    monkeypatch.setattr(seal, "earlier", earlier)
+    cell = results.Cell("trained", 3, {"accuracy": 0.5}, 1.0, "key", {"commit": "first"}, witness=there)
+    lacking = lambda cell, now: results._lacking("l3", "cpu", cell, now, "cpu")  # noqa: E731
+    assert lacking(cell, there) == [] and asked == []
+    assert lacking(cell, here | {"learnt": ["b"]}) == ["training batch 1 differs", "loss 1 was 2.0, is 2.1"]
+    assert asked == [] and lacking(cell, here) == []
+    assert asked == [("first", provenance.ROOT.parent, "l3", "cpu", 3, "trained", "cpu")]
+    assert lacking(cell, other) == ["loss 1 was 2.1, is 2.2"]
+    later = replace(cell, seals=({"key": "k", "commit": "gone", "date": "today"},))
+    assert lacking(later, here) == ["loss 1 was 2.0, is 2.1", "commit gone is not in the repository"]
+    assert lacking(replace(cell, origin={"commit": None}), here) == ["loss 1 was 2.0, is 2.1"]
 
 
 def test_a_cell_without_a_witness_is_not_sealed(place: Path) -> None:

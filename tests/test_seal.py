@@ -1,5 +1,7 @@
 """A witness of a run is the same while the code does the same, and says what differs where it does not."""
 
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -88,6 +90,51 @@ def test_arithmetic_in_another_order_is_no_difference():
         "b was None, is 0.5",
     ]
     assert seal.differences(old, {"losses": [2.001], "scores": {"a": 0.5}}) == ["loss 1 was 2.0, is 2.001"]
+
+
+def test_clips_that_are_the_same_are_told_from_numbers_that_are():
+    now = {"learnt": ["a", "b"], "judged": ["c"], "losses": [2.0], "scores": {"a": 0.5}}
+    assert seal.same_clips(now, now | {"losses": [3.0], "scores": {}})
+    assert not seal.same_clips(now, now | {"learnt": ["a"]}) and not seal.same_clips(now, now | {"judged": ["d"]})
+
+
+OLD = """
+def load(name):
+    return name
+def profile(size, name):
+    return size
+def witness(recipe, budget, seed, arm, device):
+    if arm == "broken":
+        raise KeyError("gone")
+    print("something is said")
+    return {"losses": [seed / 2], "asked": [recipe, budget, arm, device]}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository whose one commit has a small library, and whose working tree has another."""
+    files = {"__init__": "", "recipes": OLD, "seal": OLD, "profiles": OLD}
+    (tmp_path / "avlib").mkdir()
+    for name, text in files.items():
+        (tmp_path / f"avlib/{name}.py").write_text(text)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "old"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "avlib/seal.py").write_text("def witness(*given):\n    return {}\n")
+    return tmp_path
+
+
+def test_the_library_of_a_commit_is_asked_on_this_machine(repository: Path) -> None:
+    found = seal.earlier("HEAD", repository, "toy", "cpu", 3, "a b", "cpu")
+    assert found == {"losses": [1.5], "asked": ["toy", "cpu", "a b", "cpu"]}
+
+
+def test_a_commit_that_is_not_there_or_does_not_run_is_named(repository: Path) -> None:
+    with pytest.raises(ValueError, match="commit 1234567 is not in the repository"):
+        seal.earlier("1234567", repository, "toy", "cpu", 0, "a")
+    with pytest.raises(ValueError, match="the library of commit HEAD does not run: KeyError: 'gone'"):
+        seal.earlier("HEAD", repository, "toy", "cpu", 0, "broken")
 
 
 def test_a_digest_sees_eight_and_sixteen_bits():
