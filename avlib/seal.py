@@ -117,12 +117,9 @@ def earlier(
             archive.extractall(place, filter="data")
         answer = Path(place) / "witness.json"
         asked = [sys.executable, "-c", _ASK, name, profile, str(seed), arm, device, str(answer)]
-        path = os.pathsep.join(
-            filter(None, (place, os.environ.get("PYTHONPATH")))
-        )  # other packages are found as before
-        ran = subprocess.run(
-            asked, cwd=place, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
+        first = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH"))))
+        here = {**os.environ, "PYTHONPATH": first}
+        ran = subprocess.run(asked, cwd=place, env=here, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise ValueError(f"the library of commit {commit} does not run: {ran.stderr.strip().splitlines()[-1]}")
         found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
