@@ -62,6 +62,13 @@ def test_slaney_mels_equal_librosas() -> None:
         assert torch.allclose(audio.mel_to_hz(audio.hz_to_mel(hz, scale), scale), hz)  # type: ignore[arg-type]
 
 
+def test_one_band_is_one_triangle_over_all_of_the_spectrum() -> None:
+    (gain_G,) = audio.mel_filters(1, 1000, 64)
+    hz_G = torch.arange(33).double() * 1000 / 64
+    peak = 700 * (math.sqrt(1 + 500 / 700) - 1)
+    assert torch.allclose(gain_G, torch.minimum(hz_G / peak, (500 - hz_G) / (500 - peak)))
+
+
 def test_log_mel_in_parts_silence_and_gradient() -> None:
     wave = noise(40, 8000)
     mel = LogMel()
@@ -223,6 +230,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: LogMel(rate=0), ValueError, "rate must be a positive number of Hz"),
         (lambda: LogMel(window=600), ValueError, "window <= n_fft"),
         (lambda: LogMel(floor=0.0), ValueError, "floor must be positive"),
+        (lambda: LogMel(bands=0), ValueError, "bands must be at least 1, not 0"),
         (lambda: LogMel(fmax=9000), ValueError, "8000 Hz"),
         (lambda: LogMel()(torch.zeros(16_000)), ValueError, "LogMel needs wave_BS"),
         (lambda: LogMel()(torch.zeros(0, 16_000)), ValueError, "at least one clip"),

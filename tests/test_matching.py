@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from avlib import matching
 from avlib.matching import Pooling
 from tests.reference import matching as reference
+from tests.reference import sounding_objects
 
 POOLINGS: tuple[Pooling, ...] = ("SISA", "MISA", "SIMA")
 
@@ -121,6 +123,19 @@ def test_upsampling_keeps_the_best_cell(size: int | tuple[int, int]) -> None:
 def test_upsampling_aligns_the_centres_of_pixels() -> None:
     large = matching.upsample(torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]), (2, 4))
     assert large[0].tolist() == [[0.0, 0.25, 0.75, 1.0], [2.0, 2.25, 2.75, 3.0]]
+
+
+@pytest.mark.parametrize(("y", "x", "cells"), [(2, 2, 5), (1, 3, 5), (0, 2, 1), (4, 0, 1), (0, 0, 1)])
+def test_an_inner_cell_grows_to_five_and_one_on_the_border_stays_one(y: int, x: int, cells: int) -> None:
+    mask_BYX = torch.zeros(1, 5, 5, dtype=torch.bool)
+    mask_BYX[0, y, x] = True
+    assert int(matching.dilate(mask_BYX).sum()) == cells
+
+
+def test_dilation_equals_the_loop() -> None:
+    mask_BYX = torch.rand(6, 7, 9) > 0.7
+    for got, mask in zip(matching.dilate(mask_BYX), mask_BYX, strict=True):
+        assert np.array_equal(got.numpy(), sounding_objects.dilate(mask.numpy()))
 
 
 def test_attention() -> None:

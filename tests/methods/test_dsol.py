@@ -15,7 +15,7 @@ from torch import nn
 from avlib import experiment
 from avlib.encoders import ImageAligned, ImageSmall
 from avlib.evaluate import clusters, localize, scenes
-from avlib.matching import dilate, unit
+from avlib.matching import unit
 from avlib.methods.dsol import SoundingObjects
 from avlib.methods.dsol_dictionary import Recluster, means
 from avlib.methods.dsol_mixtures import SoundingMixtures
@@ -62,19 +62,6 @@ def with_entries(entry_KD: torch.Tensor, **options: object) -> SoundingMixtures:
 
 
 # --- the mask, the object, the dictionary
-
-
-@pytest.mark.parametrize(("y", "x", "cells"), [(2, 2, 5), (1, 3, 5), (0, 2, 1), (4, 0, 1), (0, 0, 1)])
-def test_an_inner_cell_grows_to_five_and_one_on_the_border_stays_one(y: int, x: int, cells: int) -> None:
-    mask_BYX = torch.zeros(1, 5, 5, dtype=torch.bool)
-    mask_BYX[0, y, x] = True
-    assert int(dilate(mask_BYX).sum()) == cells
-
-
-def test_dilation_equals_the_loop() -> None:
-    mask_BYX = torch.rand(6, 7, 9) > 0.7
-    for got, mask in zip(dilate(mask_BYX), mask_BYX, strict=True):
-        assert np.array_equal(got.numpy(), reference.dilate(mask.numpy()))
 
 
 def test_the_object_is_the_mean_over_all_cells_of_those_in_the_mask() -> None:
