@@ -82,6 +82,14 @@ def test_difficult_items_are_dropped_for_their_class_alone():
         warnings.simplefilter("error")
         dropped = classify.mean_ap(score, label, "voc07", drop_difficult=True)
     assert dropped.ap_K.tolist() == [1, 1] and dropped.count_K.tolist() == [2, 3]
+    assert dropped.chance_K.tolist() == [1 / 2, 1 / 3]
+
+
+def test_a_class_of_difficult_items_alone_has_no_chance():
+    with warnings.catch_warnings(record=True) as heard:
+        score = classify.mean_ap([[1, 2.0]], [[0, 1]], drop_difficult=True)
+    assert score.count_K.tolist() == [0, 1] and score.chance_K.tolist() == [0, 1]
+    assert [str(each.message) for each in heard] == ["no positive items in classes [0]: left out of the mean"]
 
 
 @pytest.mark.parametrize(

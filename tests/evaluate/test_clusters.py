@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as sk
 
 from avlib.evaluate import clusters
+from avlib.evaluate.features import Features
+from avlib.types import Embedding, Truth
 from tests.reference import metrics as slow
 
 
@@ -69,6 +72,24 @@ def test_names_weigh_the_share_of_a_class_not_that_of_a_cluster_nor_the_count():
     count = [[2, 4, 0], [0, 8, 0], [9, 0, 1]]
     pairs = [(k, c) for k, row in enumerate(count) for c, n in enumerate(row) for _ in range(n)]
     assert clusters.match(*zip(*pairs)) == {0: 0, 1: 1, 2: 2}
+
+
+def test_nearness_over_hands_is_counted_pair_by_pair():
+    value_BD = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+    hand_B, thing_B = torch.arange(12) % 3, torch.arange(12) // 4
+    sounding_BN = torch.ones(12, 1, dtype=torch.bool)
+    truth = Truth(category_BN=thing_B[:, None], sounding_BN=sounding_BN, hand_BN=hand_B[:, None])
+    near, far = [], []
+    for i in range(12):
+        for j in range(i):
+            score = float(torch.nn.functional.cosine_similarity(value_BD[i], value_BD[j], dim=0))
+            if thing_B[i] == thing_B[j] and hand_B[i] != hand_B[j]:
+                near.append(score)
+            if thing_B[i] != thing_B[j] and hand_B[i] == hand_B[j]:
+                far.append(score)
+    wins = sum((a > b) + (a == b) / 2 for a in near for b in far)
+    found = clusters.other_hands(Features(Embedding(value_BD), truth, torch.arange(12)))
+    assert found == pytest.approx(wins / (len(near) * len(far)))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,13 @@ def test_a_second_box_on_the_same_object_is_wrong():
     assert twice.value == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
+def test_an_object_is_found_once_even_where_no_overlap_is_asked_for():
+    box = [[0, 0, 4, 4], [5, 5, 9, 9], [0, 0, 4, 4]]
+    score = detect.average_precision(box, [3, 2, 1], [0, 0, 1], box[:1], [0], iou=0.0)
+    assert (score.value, score.recall) == (1, 1)
+    assert detect.average_precision(box[:1], [1], [1], box[:1], [0], iou=0.0).recall == 0
+
+
 def test_equal_scores_are_one_threshold():
     right, wrong = [0, 0, 4, 4], [5, 5, 9, 9]
     for boxes in ([right, wrong], [wrong, right]):

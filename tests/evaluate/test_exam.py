@@ -237,6 +237,15 @@ def test_the_masks_constant_is_chosen_on_validation() -> None:
     assert exam._best_rule(map_BYX, truth_BYX) > 0.4
 
 
+def test_where_needs_boxes_and_what_is_heard() -> None:
+    whole = scene(3, 4, 0)
+    heard_BYX = exam.heard(whole)
+    assert heard_BYX.shape == (3, SIDE, SIDE) and heard_BYX[:, :8].all() and not heard_BYX[:, 8:].any()
+    for part in (replace(whole.truth, box_BN4=None), replace(whole.truth, sounding_BN=None)):
+        with pytest.raises(ValueError, match="do not say where things are and which of them are heard"):
+            exam.heard(replace(whole, truth=part))
+
+
 def test_how_far_heat_moves() -> None:
     left, right = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
     left[0, :, 0], right[0, :, 1] = 3.0, 1.0

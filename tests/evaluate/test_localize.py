@@ -245,6 +245,8 @@ def test_boxes_are_truncated_and_half_open():
         (lambda: loc.ciou(LEFT, LEFT * 3.0), "within 0…1"),
         (lambda: loc.success([]), "ciou_B is empty"),
         (lambda: loc.success([np.nan]), "nothing is annotated"),
+        (lambda: loc.success([0.5, -0.1]), "ciou_B must lie within 0…1"),
+        (lambda: loc.success([0.5, 1.1]), "ciou_B must lie within 0…1"),
         (lambda: loc.boxes_to_mask([[1, 2, 3]]), "N×4"),
         (lambda: loc.centre_disc(8, 0.9), "disc"),
         (lambda: loc.centre_box(8, 0), "fraction"),
@@ -273,6 +275,7 @@ def test_the_heat_of_a_box_is_the_mean_of_the_map_within():
             cells = [map_BYX[b, y, x] for y in range(max(int(y1), 0), int(y2)) for x in range(max(int(x1), 0), int(x2))]
             assert found[b, n] == pytest.approx(sum(cells) / len(cells))
     small = generator.random((3, 4, 4))
+    assert loc.box_heat(map_BYX, box_BN4[:, :1], 12) == pytest.approx(found[:, :1])
     assert loc.box_heat(small, box_BN4, 12)[0, 0] == pytest.approx(loc.resize(small, 12)[0, :3, :5].mean())
     with pytest.raises(ValueError, match="holds 1 NaN"):
         loc.box_heat(np.full((1, 1, 1), np.nan), box_BN4[:1], 12)

@@ -56,6 +56,12 @@ def test_a_constant_feature_changes_nothing(clips):
     assert probe.standardiser(np.full((7, 1), 0.1))[1] == [1]
 
 
+def test_rows_are_standardised_by_column_and_never_divided_by_nothing():
+    row_BD = np.array([[0.0, 5.0, 0.0], [4.0, 5.0, 1e-200]])  # the square of the last is no longer a number above 0
+    mean_D, scale_D = probe.standardiser(row_BD)
+    assert mean_D.tolist() == [2, 5, 5e-201] and scale_D.tolist() == [2, 1, 1]
+
+
 def test_windows_inherit_the_label_and_vote_with_their_mean_whatever_the_order(clips):
     feature, label, fold = clips
     rng = np.random.default_rng(1)

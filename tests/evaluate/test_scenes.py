@@ -134,6 +134,21 @@ def test_maps_of_clusters_are_added_up_by_name() -> None:
     assert np.allclose(got, np.stack([soft[:, 1], soft[:, 3], soft[:, 0] + soft[:, 2], 0 * soft[:, 0]], 1))
 
 
+def test_the_truth_is_told_in_shares_by_the_name_of_each_cluster() -> None:
+    category_BN = torch.tensor([[2, 0, -1], [1, 1, 2], [0, -1, -1]])
+    sounding_BN = torch.tensor([[True, False, False], [True, True, True], [False, False, False]])
+    truth = Truth(category_BN=category_BN, sounding_BN=sounding_BN, offscreen_B=torch.tensor([3, -1, -1]))
+    batch, name_K = Batch(torch.arange(3), torch.zeros(3, 4), truth=truth), [3, 2, 2, 0, 1]
+    heard = [{2, 3}, {1, 2}, set()]
+    got_BK = scenes.told(batch, name_K, 4)
+    for b in range(3):
+        share = [(name in heard[b]) + 1e-3 for name in name_K]
+        assert got_BK[b].tolist() == pytest.approx([value / sum(share) for value in share])
+    for missing in ("category_BN", "sounding_BN", "offscreen_B"):
+        with pytest.raises(ValueError, match="do not say what is heard"):
+            scenes.told(replace(batch, truth=replace(truth, **{missing: None})), name_K, 4)
+
+
 class Flat(nn.Module):
     """Embeds a picture as its own colours and a sound as their weights, or no map at all."""
 

@@ -44,8 +44,15 @@ def test_silent_references_are_skipped_and_counted(sources):
     reference[0, 1] = 0
     score = separate.separation(sources, reference)
     assert (score.count, score.skipped) == (5, 1) and score.si_sdr == separate.LIMIT
-    assert math.isnan(separate.si_sdr(sources[0, 1], reference[0, 1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(separate.si_sdr(sources[0, 1], reference[0, 1]))
     assert separate.si_sdr(np.zeros(9), np.arange(9.0)) == -separate.LIMIT
+
+
+def test_what_sums_to_no_more_than_the_limit_is_silent():
+    wave_BS = separate.SILENT * np.array([[0.5, -0.5], [1.0, 0.0], [1.0, -0.5]])
+    assert separate.silent(wave_BS).tolist() == [True, True, False]
 
 
 def test_a_constant_is_silent_where_means_are_removed(sources):

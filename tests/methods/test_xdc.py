@@ -17,7 +17,7 @@ from avlib.profiles import profile
 from avlib.recipes import xdc
 from avlib.rounds import Rounds
 from avlib.train import Hook, TrainConfig, fit
-from avlib.types import Batch, Embedding, Truth
+from avlib.types import Batch, Embedding
 from avlib.world import Stream, World
 from tests.methods.blind import See, with_and_without_truth
 
@@ -224,28 +224,6 @@ def test_a_shuffled_clip_keeps_its_foreign_sound_in_every_round() -> None:
     assert torch.equal(own.batch([7]).frame_BCHW, other.batch([7]).frame_BCHW)
     assert torch.equal(other.batch([7]).wave_BS, own.batch([(7 - other.moved) % 256]).wave_BS)
     assert torch.equal(torch.cat([b.wave_BS for b in other.batches()]), other.whole.wave_BS)
-
-
-def test_nearness_over_hands_is_counted_pair_by_pair() -> None:
-    from avlib.evaluate.features import Features
-
-    generator = torch.Generator().manual_seed(0)
-    value_BD = torch.randn(12, 5, generator=generator)
-    hand_B, thing_B = torch.arange(12) % 3, torch.arange(12) // 4
-    truth = Truth(
-        category_BN=thing_B[:, None], sounding_BN=torch.ones(12, 1, dtype=torch.bool), hand_BN=hand_B[:, None]
-    )
-    found = Features(Embedding(value_BD), truth, torch.arange(12))
-    near, far = [], []
-    for i in range(12):
-        for j in range(i):
-            score = float(torch.nn.functional.cosine_similarity(value_BD[i], value_BD[j], dim=0))
-            if thing_B[i] == thing_B[j] and hand_B[i] != hand_B[j]:
-                near.append(score)
-            if thing_B[i] != thing_B[j] and hand_B[i] == hand_B[j]:
-                far.append(score)
-    wins = sum((a > b) + (a == b) / 2 for a in near for b in far)
-    assert xdc.other_hands(found) == pytest.approx(wins / (len(near) * len(far)))
 
 
 def learnt(seed: int) -> dict[str, float]:
