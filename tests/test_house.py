@@ -418,6 +418,15 @@ def test_the_core_imports_nothing_of_the_tools() -> None:
     assert found == []
 
 
+def test_dataclasses_are_frozen_but_for_those_that_are_filled_on_the_way() -> None:
+    filled = {"Outcome", "_Running", "_Track", "Reader", "Meaning", "History", "_Keeper"}
+    nodes = [node for path in AVLIB for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    kinds = [
+        (node.name, ast.unparse(d)) for node in nodes if isinstance(node, ast.ClassDef) for d in node.decorator_list
+    ]
+    assert {name for name, said in kinds if said.startswith("dataclass") and "frozen=True" not in said} == filled
+
+
 def test_pickles_are_not_loaded() -> None:
     for path in AVLIB:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
