@@ -47,6 +47,7 @@ def test_few_seeds_say_less() -> None:
     claim = Claim("a beats b", "score", "a", "b", primary=True)
     assert [one(claim, scores(n, a=0.9, b=0.5)).grade for n in range(6)] == [MISSING, FEW, FEW, LEANS, LEANS, HOLDS]
     assert one(claim, scores(a=0.9)).grade == MISSING
+    assert one(claim, scores(1, a=0.9, b=0.5)).p == one(claim, scores(a=0.9)).p == 1  # nothing can be tested
     assert one(Claim("a", "other", "a", "b"), scores(a=0.9, b=0.5)).grade == MISSING
 
 
@@ -132,7 +133,8 @@ def test_a_trend_is_a_slope_of_least_squares() -> None:
     rows = np.stack([each(found, arm) for arm, _ in doses])
     want = [np.polyfit([0.0, 0.5, 1.0], column, 1)[0] for column in rows.T]
     assert verdict.steps[0].each == pytest.approx(want) and verdict.grade == HOLDS
-    assert one(Trend("falls with p", "score", doses, higher=False), found).grade == FAILS
+    falls = one(Trend("falls with p", "score", doses, higher=False), found)
+    assert falls.grade == FAILS and falls.steps[0].each == pytest.approx([-slope for slope in want])
     uneven = (("a", 0.0), ("b", 3.0), ("c", 1.0))
     want = [np.polyfit([0.0, 3.0, 1.0], column, 1)[0] for column in rows.T]
     assert one(Trend("grows", "score", uneven), found).steps[0].each == pytest.approx(want)

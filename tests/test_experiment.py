@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from avlib import distributed, experiment, recipes
 from avlib.experiment import Arm, Run, Spent, run_cell
 from avlib.profiles import profile
+from avlib.train import History, TrainConfig
 from avlib.types import Batch
 from avlib.world import World
 
@@ -81,6 +82,14 @@ def test_clips_that_are_kept_are_the_worlds_own(run: Run) -> None:
         assert torch.equal(kept(step).wave_BS, rendered(step).wave_BS)
         assert torch.equal(kept(step).image_BCHW, rendered(step).image_BCHW)
         assert torch.equal(kept(step).truth.label_B, rendered(step).truth.label_B)
+
+
+def test_shuffled_clips_have_the_sound_from_half_a_set_away(run: Run) -> None:
+    world = run.world()
+    (own,), (other,) = run.clips(world, 7).batches(), run.clips(world, 7, shuffled=True).batches()
+    assert torch.equal(own.image_BCHW, other.image_BCHW) and torch.equal(own.index_B, other.index_B)
+    assert torch.equal(own.wave_BS[torch.arange(4, 11) % 7], other.wave_BS)
+    assert run.clips(world, 7, shuffled=True).moved == 3 and run.clips(world, 7).moved == 0
 
 
 @pytest.mark.parametrize("count", [0, 16])
@@ -216,6 +225,18 @@ def test_a_rehearsal_counts_all_steps_and_takes_one(run: Run) -> None:
     run_cell(recipe({"trained": Arm(), "other": Arm()}, train), run, "other")
     assert taken == [("other", 0), ("other", 1), ("other", 2), ("trained", 0)]
     assert run.spent == {"other": Spent(3, 12), "trained": Spent(3, 12)}
+
+
+def test_a_rehearsal_shows_no_progress(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, fit = [], experiment.fit
+
+    def noted(method: nn.Module, batches: object, config: TrainConfig, hooks: object) -> History:
+        shown.append((config.steps, config.progress))
+        return fit(method, batches, config, hooks)
+
+    monkeypatch.setattr(experiment, "fit", noted)
+    run_cell(recipe({"trained": Arm(), "other": Arm()}, plain), run, "other")
+    assert shown == [(3, True), (1, False)]
 
 
 def test_an_arm_like_another_has_its_net(run: Run) -> None:

@@ -140,6 +140,20 @@ def test_a_failure_leaves_the_old_one_and_no_other(tmp_path: Path, monkeypatch: 
     assert everything(out) == before and os.listdir(tmp_path) == ["site"]
 
 
+def test_a_new_one_stands_though_the_old_one_cannot_be_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = made(tmp_path / "site")
+
+    def refuses(path: str, **where: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", refuses)
+        made(out, other="x")
+    assert everything(out).keys() == {"other", folders.MARK}
+
+
 def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far")

@@ -15,7 +15,9 @@ def test_there_are_three_each_larger_than_the_one_before() -> None:
     for field in ("size", "video_size", "batch", "steps", "eval_count"):
         assert getattr(smoke, field) < getattr(cpu, field) <= getattr(gpu, field), field
     assert cpu.seeds >= 3 and gpu.seeds >= 3
-    assert gpu.full and not cpu.full
+    for field in ("full", "amp"):
+        assert [getattr(row, field) for row in (smoke, cpu, gpu)] == [False, False, True], field
+    assert smoke.seeds == 1 and smoke.count == cpu.count == gpu.count == 0  # scenes are drawn for ever
 
 
 def test_names_stand_in_their_rows() -> None:

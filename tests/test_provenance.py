@@ -326,6 +326,14 @@ def test_additions_are_named_when_nothing_else_explains_them() -> None:
     assert provenance.compare(one, one | {"sources_sha256": "4"}) == ["what its code reaches changed"]
 
 
+def test_what_has_another_name_or_place_is_neither_gone_nor_new() -> None:
+    old, now = _described(f="12") | {"sources_sha256": "1"}, _described(g="12", h="34") | {"sources_sha256": "2"}
+    assert provenance.compare(old, now) == ["a.py: h is used now"]
+    assert provenance.compare(now, old) == ["a.py: h is no longer used"]
+    renamed = _described(g="12") | {"sources_sha256": "3"}
+    assert provenance.compare(old, renamed) == ["what its code reaches changed"]
+
+
 def test_what_only_reaches_a_change_is_not_named() -> None:
     old, now = (
         _described(f="11", g="11") | {"sources_sha256": "1"},
