@@ -1,9 +1,12 @@
 """The obvious painter: every thing sampled over the whole frame, in double precision, one after the other."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from avlib.world import World, colours
+from avlib.world.scenes import MOTIONS, Scene
 
 
 def frame(world: World, index: int) -> torch.Tensor:
@@ -23,11 +26,7 @@ def frame(world: World, index: int) -> torch.Tensor:
 def thing(world: World, scene, n: int) -> torch.Tensor:
     """Slot ``n`` alone on an empty frame, premultiplied RGBA (4, H, W)."""
     size = world.size
-    angle, (stretch, shear) = torch.deg2rad(scene.angle_BN[0, n].double()), scene.warp_BN2[0, n].double()
-    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
-    flip = torch.diag(torch.tensor([-1.0 if scene.flip_BN[0, n] else 1.0, 1.0])).double()
-    warp = torch.stack([torch.stack([(stretch / 2).exp(), shear]), torch.stack([0 * shear, (-stretch / 2).exp()])])
-    whole = turn @ flip @ warp * (scene.side_BN[0, n].double() * size / 2)
+    whole = lies(scene, 0, n, float(scene.angle_BN[0, n]), float(scene.side_BN[0, n]) * size)
     centre = torch.stack([scene.x_BN[0, n], scene.y_BN[0, n]]).double() * size
     at = torch.arange(size).double() + 0.5
     pixel_HW2 = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
@@ -37,3 +36,35 @@ def thing(world: World, scene, n: int) -> torch.Tensor:
     rgba = F.grid_sample(sprite[None], grid[None], align_corners=False)[0]
     ink = torch.einsum("cd,dhw->chw", colours.turn_matrix(scene.hue_BN[0, n].double()), rgba[:3])
     return torch.cat([torch.minimum(ink.clamp(min=0), rgba[3:]), rgba[3:]])
+
+
+def lies(scene: Scene, b: int, n: int, angle: float, side: float) -> torch.Tensor:
+    """From a thing, whose picture spans -1…1, to px about its centre: warped, mirrored, turned (degrees), scaled."""
+    angle, (stretch, shear) = math.radians(angle), scene.warp_BN2[b, n].tolist()
+    turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    flip = [[-1.0 if scene.flip_BN[b, n] else 1.0, 0.0], [0.0, 1.0]]
+    warp = [[math.exp(stretch / 2), shear], [0.0, math.exp(-stretch / 2)]]
+    turn, flip, warp = (torch.tensor(rows, dtype=torch.float64) for rows in (turn, flip, warp))
+    return turn @ flip @ warp * (side / 2)
+
+
+def pose(
+    scene: Scene, b: int, n: int, time: float, loud: float, motion: float, drift: float, mime: bool
+) -> tuple[float, float, float, float]:
+    """Centre (shares of the picture), angle (degrees) and side of thing ``n`` at a time (s) at which it is so loud."""
+    heard = motion * loud if mime or scene.sounding_BN[b, n] else 0.0
+    phase, kind = scene.phase_BN3[b, n].tolist(), MOTIONS[int(scene.motion_BN[b, n])]
+    turn = [2 * math.pi * (phase[k] + (0.2 + 0.3 * phase[2 - k]) * time) for k in range(3)]
+    x, y, angle, side = (float(v[b, n]) for v in (scene.x_BN, scene.y_BN, scene.angle_BN, scene.side_BN))
+    x, y, size = x + drift * math.sin(turn[0]), y + drift * math.sin(turn[1]), side
+    if drift > 0:
+        angle += 8 * math.sin(turn[2])
+    if kind == "shake":
+        x += 0.16 * side * heard * math.sin(37.7 * time)
+    if kind == "hop":
+        y -= 0.3 * side * heard
+    if kind == "pulse":
+        size = side * (1 - 0.3 * (motion - heard))
+    if kind == "swing":
+        angle += math.copysign(28 * heard, math.sin(4 * turn[2]))
+    return x, y, angle, size

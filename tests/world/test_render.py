@@ -50,6 +50,21 @@ def test_windows_paint_what_the_whole_frame_would_show(dials: dict) -> None:
         assert (image_CHW - reference.frame(world, n)).abs().max() < 8e-3
 
 
+@pytest.mark.parametrize(("drift", "motion", "mime"), [(0.0, 1.0, False), (0.05, 0.6, True), (0.03, 1.0, False)])
+def test_a_thing_lies_where_drift_and_its_own_loudness_put_it(drift: float, motion: float, mime: bool) -> None:
+    scene = World(preset="moving", things=(2, 2), sounding=(1, 1), warp=0.2).scene(range(16))
+    assert set(scene.motion_BN.flatten().tolist()) == set(range(4))
+    loud_BNT = torch.rand(16, 3, 5, generator=torch.Generator().manual_seed(0))
+    time_T = torch.tensor([0.0, 0.3, 0.7, 1.1, 1.9], dtype=torch.float64)
+    found = render.poses(scene, 64, loud_BNT, motion, drift, time_T, mime)
+    for b, n, t in np.ndindex(16, 2, 5):
+        loud = float(loud_BNT[b, n, t])
+        x, y, angle, side = reference.pose(scene, b, n, float(time_T[t]), loud, motion, drift, mime)
+        # places are rounded to 1/4096 px
+        assert found.centre_BNT2[b, n, t].tolist() == pytest.approx([64 * x, 64 * y], abs=0.6 / 4096)
+        assert torch.allclose(found.map_BNT22[b, n, t], reference.lies(scene, b, n, angle, 64 * side), atol=1e-9)
+
+
 @pytest.mark.parametrize("warp", [0.0, 0.4])
 @pytest.mark.parametrize("name", ["solo", "cocktail", "moving", "faces"])
 def test_boxes_are_tight_around_what_is_seen(name: str, warp: float) -> None:

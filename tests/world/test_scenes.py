@@ -108,6 +108,15 @@ def test_zipf_follows_its_law_and_few_classes_are_few() -> None:
         World(preset="cocktail", classes=3).scene([0])
 
 
+def test_several_things_stand_each_near_the_middle_of_a_quarter_of_its_own() -> None:
+    scene = World(things=(4, 4), side=(0.1, 0.1), drift=0.0).scene(range(500))
+    right_BN, low_BN = scene.x_BN[:, :4] > 0.5, scene.y_BN[:, :4] > 0.5
+    assert (right_BN + 2 * low_BN).sort(1).values.eq(torch.arange(4)).all()
+    for at_BN, far_BN in ((scene.x_BN[:, :4], right_BN), (scene.y_BN[:, :4], low_BN)):
+        share = (at_BN - 0.27 - 0.46 * far_BN) / 0.14 + 0.5
+        assert stats.kstest(share.flatten().numpy(), "uniform").pvalue > 1e-3
+
+
 def test_shift_is_never_small_and_goes_both_ways() -> None:
     shift_B = World(preset="sync").scene(range(500)).shift_B
     assert shift_B.abs().min() >= 0.35 and shift_B.abs().max() <= 0.8
