@@ -300,6 +300,29 @@ def test_a_pack_whose_parts_disagree_is_refused(what: str, small: Pack, tmp_path
         packs.read(file)
 
 
+KINDS = {
+    **{"picture_label_M": "classes", "picture_hand_M": "hands", "backdrop_label_M": "places"},
+    **{"sounds.label_M": "classes", "ambience.label_M": "places", "speech.label_M": "phrases"},
+    **dict.fromkeys(("picture_split_M", "backdrop_split_M", "faces_split_M"), "three splits"),
+    **dict.fromkeys(("sounds.split_M", "ambience.split_M", "speech.split_M"), "three splits"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_number_that_names_nothing_is_refused(name: str, small: Pack) -> None:
+    count = len(getattr(small, KINDS[name], range(3)))
+    bank, _, part = name.rpartition(".")
+    for number in (-1, count - 1, count):
+        column_M = getattr(getattr(small, bank) if bank else small, part).clone()
+        column_M[0] = number
+        made = replace(small, **{bank or part: replace(getattr(small, bank), **{part: column_M}) if bank else column_M})
+        if number == count - 1:
+            packs._check(made)
+            continue
+        with pytest.raises(ValueError, match=rf"{name} holds numbers outside 0…{count - 1}$"):
+            packs._check(made)
+
+
 def rewritten(file: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], Any]) -> Path:
     """A pack's file with other tensors or texts."""
     with safe_open(file, "pt") as old:

@@ -130,6 +130,13 @@ def test_phrases_reach_beyond_both_ends_of_a_clip() -> None:
     assert ((onset >= 0) & (onset <= 0.35)).any(1).all()
 
 
+@pytest.mark.parametrize("dial", ["ambience", "noise"])
+def test_levels_behind_vary_evenly_by_three_decibels_either_way(dial: str) -> None:
+    level_B = getattr(World(**{dial: -8.0}).scene(range(2000)), f"{dial}_B")
+    assert stats.kstest((level_B.numpy() + 11) / 6, "uniform").pvalue > 1e-3
+    assert (getattr(World(**{dial: None}).scene(range(20)), f"{dial}_B") <= -200).all()
+
+
 # --- what things look like
 
 
