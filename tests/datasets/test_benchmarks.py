@@ -179,6 +179,14 @@ def test_a_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, reason: s
     assert len(found.skipped) == 1 and "bad/frame" in found.skipped[0] and "1 unreadable" in found.report()
 
 
+def test_no_reader_skips_a_bad_row_unasked(tmp_path: Path) -> None:
+    for read, rows in ((benchmarks.vggss, ["row"]), (benchmarks.music, {"a": 1}), (benchmarks.audioset, {"a": 1})):
+        path = write(tmp_path / "rows.json", rows)
+        with pytest.raises(ValueError, match="1 of 1 rows are unreadable"):
+            read(path)
+        assert len(read(path, strict=False).skipped) == 1 and not read(path, strict=False).frames
+
+
 @pytest.mark.parametrize("read", [benchmarks.vggss, benchmarks.music, benchmarks.audioset, benchmarks.music_videos])
 def test_files_that_are_something_else(tmp_path: Path, read: Any) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
