@@ -17,6 +17,7 @@ def test_tensors_lists_and_arrays_mean_the_same(dtype):
 def test_a_tensor_that_needs_its_gradient_is_only_read():
     leaf = torch.ones(2, 2, requires_grad=True)
     assert arrays.floats(leaf * 2, "x", 2).tolist() == [[2, 2], [2, 2]] and leaf.grad is None
+    assert arrays.masks(leaf, "x", 2).all() and leaf.grad is None
 
 
 def test_nan_passes_where_it_means_no_value():

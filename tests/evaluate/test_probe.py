@@ -99,7 +99,7 @@ def test_subclips_are_equally_spaced_and_padded():
     assert probe.subclips(wave, 10, 5)[0, :, 0].tolist() == [0, 10, 20, 30, 40]
     assert probe.subclips(wave[:, :4], 10, 3).shape == (1, 3, 10)
     assert probe.subclips(wave[:, :4], 10, 3)[0, 2].tolist() == [0, 1, 2, 3] + [0] * 6
-    assert probe.clip_starts(100, 10, 1) == [0]
+    assert probe.clip_starts(100, 10, 1) == probe.clip_starts(1, 1, 1) == [0]
 
 
 def test_probabilities_are_averaged_not_logits():
@@ -216,7 +216,9 @@ def test_a_class_missing_from_a_fold_is_named(clips):
         (lambda: probe.soundnet_windows(torch.ones(2, 3), 1), "map_BDL"),
         (lambda: probe.soundnet_windows(torch.ones(1, 2, 3), 1, 2), "window"),
         (lambda: probe.subclips(torch.ones(3), 2), "wave_BS"),
-        (lambda: probe.clip_starts(0, 1, 1), "at least 1"),
+        (lambda: probe.clip_starts(0, 1, 1), "at least 1, not 0, 1, 1"),
+        (lambda: probe.clip_starts(1, 0, 1), "at least 1, not 1, 0, 1"),
+        (lambda: probe.clip_starts(1, 1, 0), "at least 1, not 1, 1, 0"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -156,6 +156,80 @@ def test_bars_and_intervals_have_the_lengths_of_the_table():
     assert len(figures.bars_with_intervals(arms(), "ap", ["untrained"]).axes[0].lines) == 0  # one seed: no interval
 
 
+def half(deviation: float) -> float:
+    """Half of Student's 90 % interval over two seeds."""
+    return 6.31375151 * deviation / math.sqrt(2)
+
+
+def test_rows_are_named_down_the_left_the_first_at_the_top():
+    figure = figures.bars_with_intervals(arms(), "accuracy", ["untrained", "trained"], 0.5, {"paper": 0.7}, "share")
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["untrained", "trained", "paper"]
+    assert axes.get_yticks().tolist() == [0, 1, 2] and axes.get_ylim() == pytest.approx((2.6, -0.6))
+    assert [bar.get_y() + bar.get_height() / 2 for bar in axes.patches] == pytest.approx([0, 1])
+    inks = [to_rgb(style.COLOURS[name]) for name in ("sight", "baseline")]
+    assert [bar.get_facecolor()[:3] for bar in axes.patches] == inks
+    *intervals, diamond, chance = axes.lines
+    assert [line.get_ydata().tolist() for line in intervals] == [[0, 0], [1, 1]]
+    assert (diamond.get_xdata().tolist(), diamond.get_ydata().tolist(), diamond.get_marker()) == ([0.7], [2], "D")
+    assert list(chance.get_xdata()) == [0.5, 0.5] and chance.get_linestyle() == ":"
+    assert axes.get_xlim()[0] == 0 and axes.get_xlabel() == "share"
+    assert len(figures.bars_with_intervals(arms(), "accuracy").axes[0].lines) == 2  # no chance, no diamond
+
+
+def test_a_strip_has_a_dot_a_seed_and_the_interval_beside():
+    axes = figures.seeds_strip({"a": [0.5, 0.7], "b": 0.4}, chance=0.3).axes[0]
+    dots, interval, mean = axes.lines[:3]
+    assert dots.get_xdata().tolist() == [0.5, 0.7] and dots.get_ydata() == pytest.approx([0.14, 0.14])
+    assert interval.get_xdata() == pytest.approx([0.6 - half(0.02**0.5), 0.6 + half(0.02**0.5)])
+    assert mean.get_xdata() == pytest.approx([0.6]) and {*interval.get_ydata(), *mean.get_ydata()} == {-0.12}
+    assert axes.lines[3].get_ydata() == pytest.approx([1.14]) and axes.lines[5].get_ydata() == pytest.approx([0.88])
+    inks = [to_rgb(line.get_color()) for line in axes.lines[:6]]
+    assert inks == [to_rgb(style.COLOURS["sight"])] * 3 + [to_rgb(style.COLOURS["ink"])] * 3
+    assert axes.get_ylim() == pytest.approx((1.6, -0.6)) and list(axes.lines[6].get_xdata()) == [0.3, 0.3]
+
+
+def test_layers_stand_from_left_to_right_with_their_intervals():
+    scores = {"a": [[0.1, 0.2], [0.3, 0.5], [0.4, 0.4]], "b": [0.3, 0.2, 0.1]}
+    axes = figures.layer_curve(["one", "two", "three"], scores, chance=0.05, ylabel="share").axes[0]
+    first, second, chance = axes.lines
+    assert first.get_xdata().tolist() == second.get_xdata().tolist() == [0, 1, 2]
+    assert first.get_ydata() == pytest.approx([0.15, 0.4, 0.4]) and second.get_ydata() == pytest.approx([0.3, 0.2, 0.1])
+    corner = {(x, round(y, 9)) for x, y in axes.collections[0].get_paths()[0].vertices}
+    for x, (mean, deviation) in enumerate([(0.15, 0.1 / 2**0.5), (0.4, 0.2 / 2**0.5), (0.4, 0.0)]):
+        for side in (-1, 1):
+            assert min(abs(y - mean - side * half(deviation)) for at, y in corner if at == x) < 1e-6
+    assert first.get_marker() != second.get_marker() and first.get_color() != second.get_color()
+    assert list(chance.get_ydata()) == [0.05, 0.05] and axes.get_ylabel() == "share"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["one", "two", "three"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert figures.layer_curve(["one"], {"a": [0.1]}).axes[0].get_legend() is None
+
+
+def test_points_have_the_colour_of_their_class_and_the_marker_of_their_kind():
+    point_MD, label_M = torch.randn(12, 2, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    kinds = ["sight", "sound"] * 6
+    axes = figures.embedding_scatter(point_MD, label_M, CLASSES, kinds).axes[0]
+    for drawn, start in zip(axes.collections, (0, 1), strict=True):
+        assert np.allclose(drawn.get_offsets(), point_MD[start::2])
+        assert [tuple(c[:3]) for c in drawn.get_facecolors()] == [to_rgb(style.CYCLE[k]) for k in label_M[start::2]]
+    outlines = [drawn.get_paths()[0].vertices.shape for drawn in axes.collections]
+    assert outlines[0] != outlines[1] and [text.get_text() for text in axes.texts] == list(CLASSES[:3])
+    for k, text in enumerate(axes.texts):
+        assert text.get_position() == pytest.approx(np.median(point_MD[label_M == k].numpy(), axis=0))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["sight", "sound"]
+
+
+def test_pictures_stand_at_their_points_and_none_is_cut():
+    point_M2 = np.array([[0.0, 0.0], [10.0, 2.0], [4.0, 1.0]])
+    axes = figures.embedding_scatter(point_M2, [0, 1, 2], image_MCHW=clips(3).image_BCHW).axes[0]
+    side = 2 * 0.022 * 10
+    for image, (x, y) in zip(axes.images, point_M2, strict=True):
+        assert image.get_extent() == pytest.approx([x - side / 2, x + side / 2, y - side / 2, y + side / 2])
+    assert axes.get_xlim() == pytest.approx((-side, 10 + side)) and axes.get_ylim() == pytest.approx((-side, 2 + side))
+    assert axes.get_aspect() == 1
+
+
 def test_curve_draws_what_was_logged_and_starts_where_it_starts():
     axes = figures.curve(history()).axes[0]
     assert axes.lines[0].get_xdata().tolist() == [10, 20, 30, 40, 50]
@@ -173,6 +247,17 @@ def test_beside_published_sorts_and_says_what_differs():
     figure = figures.beside_published({"ours": [70.0, 72.0, 71.0]}, table, "accuracy", "small world")
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert "ours" in names and names.index("ours") == int((table["value"] > 71).sum())
+    own = names.index("ours")
+    points, intervals = figure.axes[0].lines[::2], figure.axes[0].lines[1::2]
+    assert [line.get_xdata()[0] for line in points] == sorted((line.get_xdata()[0] for line in points), reverse=True)
+    assert [line.get_ydata()[0] for line in points] == list(range(len(names)))
+    low, high = intervals[own].get_xdata()
+    assert ((low + high) / 2, (high - low) / 2) == pytest.approx((71, 2.91998558 / math.sqrt(3)))
+    for n, (point, tick) in enumerate(zip(points, figure.axes[0].get_yticklabels(), strict=True)):
+        mine = n == own
+        assert point.get_marker() == ("o" if mine else "D") and tick.get_fontweight() == ("bold" if mine else "normal")
+        assert point.get_color() == style.COLOURS["sound" if mine else "published"]
+        assert tick.get_color() == style.COLOURS["sound" if mine else "ink"]
     assert figure.caption.startswith("Ours: small world. Published: ") and "small world" in figure.alt
     assert any("small world" in t.get_text() for t in (figure._supxlabel, *figure.texts) if t is not None)
 
