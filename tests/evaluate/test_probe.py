@@ -216,6 +216,10 @@ def test_a_class_missing_from_a_fold_is_named(clips):
         (lambda: probe.soundnet_windows(torch.ones(2, 3), 1), "map_BDL"),
         (lambda: probe.soundnet_windows(torch.ones(1, 2, 3), 1, 2), "window"),
         (lambda: probe.subclips(torch.ones(3), 2), "wave_BS"),
+        (
+            lambda: probe.multilabel_svm(np.eye(2), [[1, -1], [-1, 1]], np.eye(2), [[1, -1, 1], [-1, 1, 1]]),
+            "shapes differ: train_row",
+        ),
         (lambda: probe.clip_starts(0, 1, 1), "at least 1, not 0, 1, 1"),
         (lambda: probe.clip_starts(1, 0, 1), "at least 1, not 1, 0, 1"),
         (lambda: probe.clip_starts(1, 1, 0), "at least 1, not 1, 1, 0"),

@@ -108,6 +108,7 @@ def test_average_median_rank_over_disjoint_chunks():
     ]
     assert value == np.mean([p.median_rank for p in parts]) and chance == 5.5
     assert ret.average_median_rank(query, query, 100)[1] == 13
+    assert ret.average_median_rank(query, query, 1) == (1, 1)
 
 
 def test_ndcg_of_the_hand_computed_list():

@@ -116,6 +116,14 @@ def test_the_best_rule_is_the_one_that_the_loop_finds() -> None:
     assert {rule: value.auc for rule, value in scenes.curve(found).items()} == auc
 
 
+def test_the_rule_of_validation_judges_the_test() -> None:
+    assert scenes.RULES == pytest.approx([0.05 * n for n in range(1, 20)])
+    made_up = made(clips=30, things=1)
+    valid, test = (replace(made_up, map_BKYX=np.where(made_up.class_truth[0], 1.0, low)) for low in (0.42, 0.67))
+    assert (scenes.best_rule(valid), scenes.best_rule(test)) == (0.45, 0.7)
+    assert scenes.judge_best(test, valid, 0.2) == scenes.judge(test, 0.45, 0.2) | {"rule": 0.45}
+
+
 def test_blind_masks_score_their_share_and_their_darkness() -> None:
     found = made(clips=30, things=1)
     rows = scenes.blind(found, 0.5)

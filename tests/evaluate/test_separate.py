@@ -33,6 +33,13 @@ def test_equal_to_a_loop_and_torchmetrics(sources):
         assert separate.si_sdr(estimate, sources, zero_mean) == pytest.approx(want.numpy(), abs=1e-6)
 
 
+def test_leading_axes_stay(sources):
+    estimate = sources + 0.1 * sources[:, ::-1]
+    got = separate.si_sdr(estimate, sources)
+    assert got.shape == (3, 2) and separate.si_sdr(estimate[1], sources[1]) == pytest.approx(got[1])
+    assert separate.si_sdr(estimate[1, 0], sources[1, 0]) == pytest.approx(got[1, 0])
+
+
 def test_orthogonal_noise_gives_the_ratio_of_energies():
     t = np.arange(1600) / 1600
     sine, noise = np.sin(2 * np.pi * 8 * t), 0.1 * np.sin(2 * np.pi * 21 * t)
