@@ -6,7 +6,7 @@ import pytest
 
 from avlib.publish import chapters, record
 from avlib.publish.check import check
-from tests.publish.sample import chapter, code, notebook, small, tree
+from tests.publish.sample import chapter, code, notebook, small, stream, tree
 
 LIBRARY = "def f():\n    return g()\n\n\ndef g():\n    return 1\n\n\ndef h():\n    return 2\n"
 
@@ -59,6 +59,19 @@ def test_the_lock_the_code_and_nothing_of_the_prose(root):
     assert stale(root)["uses_h"] == "requirements.lock changed"
 
 
+def test_a_record_that_lacks_the_print_of_the_code_is_stale(root):
+    made = chapters.read(chapter(root, "uses_f").path)
+    del made["metadata"]["avlib"]["provenance"]["code"]
+    assert record.reasons(made, root) == ["no hash of the code cells was kept"]
+
+
+def test_what_a_cell_shows_counts_and_not_the_order_in_which_it_is_written():
+    output = stream("said\n")
+    turned = dict(reversed(output.items()))
+    one, two, other = (record.shown_by(notebook(code("f()", outputs=[o]))) for o in (output, turned, stream("else\n")))
+    assert list(turned) != list(output) and one == two != other and one["marked"] == []
+
+
 def test_a_chapter_that_never_ran(root):
     path = chapter(tree(root, new=small(code("1"))), "new").path
     assert record.reasons(chapters.read(path), root) == ["it was never executed with 'avlib book execute'"]
@@ -94,6 +107,8 @@ def test_claims_that_a_chapter_shows(root, monkeypatch):
     assert [p.message for p in found] == ["results/cpu/l3.json: avlib/a.py: g changed (and 1 more)"]
     assert found[0].level == "note"
     assert [p.level for p in check(root, ["claims"], strict=True).problems if p.rule == "claims"] == ["fail"]
+    monkeypatch.setattr(Stale, "stale", lambda self: ["avlib/a.py: g changed"])
+    assert record.stale_claims(made, root) == ["results/cpu/l3.json: avlib/a.py: g changed"]
 
 
 def test_the_packs_at_hand_are_kept(tmp_path, monkeypatch):

@@ -165,6 +165,13 @@ def test_a_bad_chapter_is_caught(tmp_path, rule, change, message):
     assert any(message.replace("\\", "") in p.message for p in found), [p.message for p in found]
 
 
+def test_a_fault_of_the_whole_page_points_at_no_cell(tmp_path):
+    cells = good()
+    without(5)(cells)
+    (found,) = problems(tmp_path, cells, "nbval")
+    assert found.message.startswith("no cell is tagged") and (found.cell, found.id) == (0, "")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -100,6 +100,18 @@ def test_what_is_no_mathematics_stays_text(text):
     assert "<svg" not in one and text.replace("\\$", "$").replace("`", "").split()[0] in re.sub(r"<[^>]*>", " ", one)
 
 
+def test_a_formula_of_its_own_stands_apart():
+    (one,) = sections(markdown("# T\n\nIn $x$ and\n\n$$\ny\n$$", "slide"))
+    before, after = one.split('<div class="display">')
+    assert before.count("<svg") == after.count("<svg") == 1
+
+
+def test_the_marks_of_formulas_cannot_be_written():
+    (one,) = sections(markdown("# T\n\nIn \ue0000\ue001 and $x$ it is \ue0017\ue000.", "slide"))
+    assert one.count("<svg") == 1 and "\ue000" not in one and "\ue001" not in one
+    assert "In 0 and" in one and "it is 7." in one
+
+
 def test_tex_that_cannot_be_drawn_is_shown_as_it_is():
     (one,) = sections(markdown("# T\n\nA class $\\frac{a$ and $\\foo<b>$.", "slide"))
     assert one.count('<code class="tex">') == 2 and r"\frac{a</code>" in one and "&lt;b&gt;" in one
