@@ -204,6 +204,13 @@ def test_the_loss_is_that_of_a_loop_over_senses_labellings_and_clips(batch: Batc
     assert float(found["loss"].detach()) == pytest.approx(float(found["image"] + found["audio"]) / 2)
 
 
+def test_a_clip_that_no_round_has_labelled_is_not_learnt(batch: Batch) -> None:
+    method = method_of()
+    assert all(label_M.eq(-1).all() for label_M in labels_of(method).values())
+    with pytest.raises(IndexError, match="-1"):
+        method.loss(batch, 0)
+
+
 def test_an_indifferent_head_pays_ln_k(batch: Batch) -> None:
     method = method_of()
     for label_M in labels_of(method).values():
