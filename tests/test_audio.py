@@ -178,6 +178,12 @@ def test_cochlear_filters() -> None:
     assert torch.allclose(bands.sum(0), wave, atol=1e-12)
 
 
+@pytest.mark.parametrize(("rate", "highest"), [(44_100, 10_000), (16_000, 8000)])
+def test_cochlear_bands_end_at_ten_kilohertz_or_half_the_rate(rate: int, highest: int) -> None:
+    wave = noise(1, rate // 4)
+    assert torch.equal(audio.cochleagram(wave, rate, 8), audio.cochleagram(wave, rate, 8, fmax=highest))
+
+
 def test_texture_statistics_are_502_numbers() -> None:
     found = audio.texture_statistics(audio.cochleagram(noise(2, 20_000), RATE))
     assert found.shape == (2, 502) and bool(found.isfinite().all())
@@ -254,6 +260,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: audio.cochleagram(torch.zeros(1, 4), 20_000), ValueError, "cannot make 0 frames"),
         (lambda: audio.cochlear_filters(100, 8000), ValueError, "at a rate of 8000 Hz"),
         (lambda: audio.texture_statistics(torch.zeros(1, 32, 9), 100), ValueError, "end at 50 Hz"),
+        (lambda: audio.texture_statistics(torch.zeros(1, 32, 9), 100, 3, (0, 5)), ValueError, r"\(0, 5\) Hz must rise"),
         (lambda: audio.hz_to_mel(torch.ones(1), "bark"), ValueError, "htk, slaney"),  # type: ignore[arg-type]
         (lambda: audio.Standardise(2).fit(torch.full((3, 2), NAN)), ValueError, "NaN"),
     ],

@@ -86,6 +86,18 @@ def test_no_cluster_is_left_empty() -> None:
     assert len(clustering.kmeans(repeated, 5, generator()).label_N.unique()) == 5
 
 
+def test_one_cluster_is_the_mean() -> None:
+    value = torch.randn(40, 3, generator=generator(), dtype=torch.float64) + 5
+    found = clustering.kmeans(value, 1, generator())
+    assert torch.allclose(found.centre_KD[0], value.mean(0)) and not found.label_N.any()
+    assert found.inertia == pytest.approx(float(value.var(0, correction=0).sum()) * 40)
+
+
+def test_an_empty_cluster_takes_the_farthest_row_but_never_the_last_of_another() -> None:
+    distance_NK = torch.tensor([[9.0, 10.0, 10.0], [5.0, 1.0, 5.0], [5.0, 2.0, 5.0]])
+    assert clustering._repair(torch.tensor([0, 1, 1]), distance_NK).tolist() == [0, 1, 2]
+
+
 def test_kmeans_rejects_what_it_cannot_cluster() -> None:
     with pytest.raises(ValueError, match="at least 4 rows"):
         clustering.kmeans(torch.zeros(3, 2), 4)

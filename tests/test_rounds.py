@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avlib.rounds import Rounds, everything, settle
+from avlib.rounds import Growing, Rounds, everything, settle
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch, Embedding
 
@@ -83,6 +83,31 @@ def test_settling_moves_the_normalisations_and_no_weight() -> None:
     wave_MS = torch.stack([clips([n]).wave_BS[0, :4] for n in range(8)])
     assert torch.allclose(method.norm.running_mean, wave_MS.mean(0), atol=0.35)
     assert not torch.allclose(method.norm.running_mean, torch.zeros(4), atol=0.05)
+
+
+class Grouped(Toy):
+    """Notes whom it was asked to label, and what was drawn for it."""
+
+    def relabel(self, found: Embedding, index_M: Tensor, generator: torch.Generator, group: int = 0) -> None:
+        super().relabel(found, index_M, generator)
+        self.drawn[-1] += group * 10**6
+
+
+def test_growing_rounds_settle_first_and_label_each_group_by_a_look_of_its_own() -> None:
+    looks: list[int] = []
+
+    def look(number: int) -> list[Batch]:
+        looks.append(number)
+        return all_clips()
+
+    method, rounds = Grouped(), Growing(look, 20, 3, seed=5, groups=2)
+    for step in range(20):
+        rounds(method, None, step)
+    asked = [(5 + 2 * step + group, group) for step in (0, 3, 10) for group in (0, 1)]  # 20 (i / 3) ** 1.5
+    assert looks == [5, *(seed for seed, _ in asked)]
+    drawn = [int(torch.randint(10**6, (), generator=torch.Generator().manual_seed(seed))) for seed, _ in asked]
+    assert method.drawn == [value + group * 10**6 for value, (_, group) in zip(drawn, asked, strict=True)]
+    assert method.modes == [True] * 3 + [False] * 18 and len(rounds.labels) == 3
 
 
 def test_a_period_below_one_is_refused() -> None:

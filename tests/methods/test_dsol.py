@@ -64,6 +64,14 @@ def with_entries(entry_KD: torch.Tensor, **options: object) -> SoundingMixtures:
 # --- the mask, the object, the dictionary
 
 
+def test_a_sound_is_normalised_before_what_is_below_nought_is_cut_off() -> None:
+    ear, wave_BS = small().ear.train(), torch.randn(6, 8000, generator=torch.Generator().manual_seed(0))
+    value_BD = ear.net(ear.mel(wave_BS)).amax((2, 3))
+    deviation_D = (value_BD.var(0, correction=0) + 1e-5).sqrt()
+    hidden_BD = ((value_BD - value_BD.mean(0)) / deviation_D).clamp(min=0)
+    assert torch.allclose(ear(wave_BS), ear.output[-1](hidden_BD), atol=1e-5)
+
+
 def test_the_object_is_the_mean_over_all_cells_of_those_in_the_mask() -> None:
     method = small()
     look_BDYX, area_BYX = unit(torch.randn(3, 16, 6, 6)), torch.rand(3, 6, 6) * 0.4
