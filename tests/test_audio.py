@@ -207,6 +207,14 @@ def test_texture_statistics_of_a_louder_sound() -> None:
         assert torch.allclose(loud[name], plain[name], atol=1e-6)
 
 
+@pytest.mark.parametrize("gain", [1e-4, 100.0])
+def test_divided_texture_statistics_change_in_their_loudness_alone(gain: float) -> None:
+    wave = noise(1, 20_000).double()
+    plain, other = statistics(wave), statistics(gain * wave)
+    assert torch.allclose(other["loudness"], plain["loudness"] * gain**0.3)
+    assert all(torch.allclose(other[name], plain[name], atol=1e-6) for name in plain.keys() - {"loudness"})
+
+
 def test_texture_statistics_ignore_when() -> None:
     wave = noise(1, 20_000).double()
     plain = audio.texture_statistics(audio.cochleagram(wave, RATE))
