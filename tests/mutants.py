@@ -66,7 +66,7 @@ def mutants(source: str) -> list[tuple[str, str]]:
         old = box[key]
         for box[key] in faults(old):
             text = ast.unparse(ast.fix_missing_locations(tree))
-            found.append((text, f"{old.lineno}: {said(old)} -> {said(box[key])}"))
+            found.append((text, f"{old.lineno}:{old.col_offset}: {said(old)} -> {said(box[key])}"))
         box[key] = old
     return found
 
