@@ -20,7 +20,7 @@ from avlib.methods import dmc_clusters as clusters
 from avlib.methods.dmc import MultimodalClustering
 from avlib.methods.dmc_simple import SimplifiedClustering, apart, nearest
 from avlib.methods.l3 import LookListenLearn
-from avlib.recipes import dmc, dmc_real
+from avlib.recipes import dmc, dmc_real, real_sets
 from avlib.train import TrainConfig, fit
 from avlib.types import Batch
 from avlib.world import Stream, World
@@ -428,7 +428,7 @@ def test_match_is_the_share_of_wins_and_an_untrained_net_is_near_luck(world: Wor
 
 def test_features_of_recordings_are_as_wide_as_those_of_the_other_net(run: experiment.Run) -> None:
     nets = [dmc.build(run), run.build(LookListenLearn, dim=64, width=16, hop=320)]
-    rows = [dmc_real.sound_features(dmc_real.towers(net), torch.rand(3, 80_000) - 0.5) for net in nets]
+    rows = [real_sets.sound_features(dmc_real.towers(net), torch.rand(3, 80_000) - 0.5) for net in nets]
     assert [row.shape for row in rows] == [(3, 5, 12 * 64)] * 2 and not torch.equal(*rows)
 
 
