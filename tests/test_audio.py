@@ -114,6 +114,14 @@ def test_resample_keeps_a_tone() -> None:
     assert audio.resample(tone, 8000, 8000) is tone
 
 
+@pytest.mark.parametrize("rate", [44_100, 44_099])
+def test_resampling_goes_along_the_last_axis_alone(rate: int) -> None:
+    wave = noise(6, 900).view(2, 3, 900)
+    short = audio.resample(wave, rate, 16_000)
+    assert short.shape == (2, 3, math.ceil(900 * 16_000 / rate))
+    assert torch.allclose(short[1, 2], audio.resample(wave[1, 2], rate, 16_000), atol=1e-6)
+
+
 def test_compander() -> None:
     wave = torch.linspace(-1, 1, 201, dtype=torch.float64)
     out = audio.compand(wave)
