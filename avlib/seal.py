@@ -9,14 +9,12 @@ processor rounds otherwise, so where the clips are the same and numbers are not,
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avlib import files
 from avlib.experiment import Batches, Clips, Run
 from avlib.profiles import Profile
 from avlib.train import History, Hook
@@ -109,21 +108,26 @@ def earlier(
     Raises:
         ValueError: the repository has no such commit, or its library does not run here (the last line says why).
     """
-    with tempfile.TemporaryDirectory() as place:
-        packed = subprocess.run(["git", "-C", str(root), "archive", commit, "avlib"], capture_output=True, check=False)
-        if packed.returncode:
-            raise ValueError(f"commit {commit} is not in the repository at {root}")
-        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-            archive.extractall(place, filter="data")
-        answer = Path(place) / "witness.json"
+    with files.scratch("witness") as place:
+        packed, answer = place / "avlib.tar", place / "witness.json"
+        pack = ["git", "-C", str(root), "archive", "-o", str(packed), commit, "avlib"]
+        _ran(pack, f"commit {commit} is not in the repository at {root}")
+        shutil.unpack_archive(packed, place, filter="data")
+        first = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
         asked = [sys.executable, "-c", _ASK, name, profile, str(seed), arm, device, str(answer)]
-        first = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH"))))
-        here = {**os.environ, "PYTHONPATH": first}
-        ran = subprocess.run(asked, cwd=place, env=here, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise ValueError(f"the library of commit {commit} does not run: {ran.stderr.strip().splitlines()[-1]}")
+        _ran(asked, f"the library of commit {commit} does not run", cwd=place, env={**os.environ, "PYTHONPATH": first})
         found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return found
+
+
+def _ran(command: list[str], wrong: str, **where: Any) -> None:
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True, **where)
+    except OSError as error:
+        raise ValueError(f"{wrong}: {error}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()
+        raise ValueError(f"{wrong}: {said[-1] if said else f'it ended with {error.returncode}'}") from error
 
 
 def _equal(name: str, old: Mapping[str, float], new: Mapping[str, float]) -> bool:

@@ -106,6 +106,9 @@ def profile(size, name):
 def witness(recipe, budget, seed, arm, device):
     if arm == "broken":
         raise KeyError("gone")
+    if arm == "killed":
+        import os
+        os._exit(9)
     print("something is said")
     return {"losses": [seed / 2], "asked": [recipe, budget, arm, device]}
 """
@@ -135,6 +138,14 @@ def test_a_commit_that_is_not_there_or_does_not_run_is_named(repository: Path) -
         seal.earlier("1234567", repository, "toy", "cpu", 0, "a")
     with pytest.raises(ValueError, match="the library of commit HEAD does not run: KeyError: 'gone'"):
         seal.earlier("HEAD", repository, "toy", "cpu", 0, "broken")
+
+
+def test_whoever_ends_without_a_word_is_named_too(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="does not run: it ended with 9"):
+        seal.earlier("HEAD", repository, "toy", "cpu", 0, "killed")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"commit HEAD is not in the repository at .*: .*git"):
+        seal.earlier("HEAD", repository, "toy", "cpu", 0, "a")
 
 
 def test_a_digest_sees_eight_and_sixteen_bits():

@@ -45,10 +45,8 @@ CLAIMS = (
 
 def train(run: Run, arm: str = "trained") -> AmbientSound:
     """Train one arm; ``untrained`` takes no step, but its normalisations are set on the same clips."""
-    how, seen = (
-        ARMS[arm],
-        run.clips(real_sets.photographs(run), shuffled=ARMS[arm].shuffled),
-    )  # wrong pairs stay the same
+    # wrong pairs stay the same
+    how, seen = ARMS[arm], run.clips(real_sets.photographs(run), shuffled=ARMS[arm].shuffled)
     method = ambient.build(run, **how.build)
     method.targets.fit(seen.batches(), run.seed)
     if how.steps == 0:
